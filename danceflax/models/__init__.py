@@ -1,0 +1,1 @@
+"""Networks: flax modules, forward mathematics only."""

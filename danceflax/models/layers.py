@@ -1,0 +1,22 @@
+"""Layers that several networks share."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+# The plain deep ReLU stacks of OpenPose sit on the background plateau for hundreds of steps with
+# flax's default (LeCun) initialisation; with He's they learn at once.
+he_normal = nn.initializers.he_normal()
+
+
+class PReLU(nn.Module):
+    """Parametric ReLU, one slope a channel, from Caffe's default 0.25. [..., C] -> [..., C]."""
+
+    @nn.compact
+    def __call__(self, x):
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],), jnp.float32)
+        return jnp.where(x >= 0, x, x * slope.astype(x.dtype))
+
+
+def conv(features, size, name, dtype):
+    """A square convolution with bias that keeps height and width."""
+    return nn.Conv(features, (size, size), kernel_init=he_normal, dtype=dtype, name=name)

@@ -1,0 +1,213 @@
+"""The two OpenPose networks: images to part affinity fields (PAFs) and heatmaps of every stage.
+
+`OpenPoseCOCO` is the older network (Cao et al., CVPR 2017): two branches refine PAFs and heatmaps
+side by side. `OpenPoseBody25` is the newer one (Cao et al., TPAMI 2019): PAF stages first, then
+heatmap stages that see the PAFs.
+
+Both work at stride 8. Parameters fall into three groups by their module's name: `feature`,
+`paf_stage*` and `heatmap_stage*`. Inside, layers keep the short form of their Caffe names
+(`conv5_1`, `conv7`, ...), which is what the weight converter maps.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from danceflax.models.layers import PReLU, conv
+
+STRIDE = 8
+
+# VGG-19 up to conv4_2: channels of each 3x3 convolution between the 2x2 max-pools.
+VGG_BLOCKS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512))
+ADAPTERS = (("conv4_3_cpm", 256), ("conv4_4_cpm", 128))
+
+
+class Maps(NamedTuple):
+    """What a network returns. h = H / 8, w = W / 8.
+
+    pafs: one [B, h, w, 2 L] array a PAF stage, the last is the prediction.
+    heatmaps: one [B, h, w, J + 1] array a heatmap stage, background last.
+    features: [B, h, w, 128 * width], what the stages read.
+    """
+
+    pafs: list
+    heatmaps: list
+    features: jax.Array
+
+
+def _scaled(channels, width):
+    return max(1, round(channels * width))
+
+
+class Features(nn.Module):
+    """VGG-19 to conv4_2 and two 3x3 adapters. [B, H, W, 3] -> [B, H / 8, W / 8, 128 * width].
+
+    With `prelu` the activations from conv4_2 on are PReLUs, as in the newer network.
+    """
+
+    width: float = 1.0
+    prelu: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        def layer(x, name, channels, prelu):
+            x = conv(_scaled(channels, self.width), 3, name, self.dtype)(x)
+            return PReLU(name=name.replace("conv", "prelu"))(x) if prelu else nn.relu(x)
+
+        for block, widths in enumerate(VGG_BLOCKS, 1):
+            if block > 1:
+                x = nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+            for i, channels in enumerate(widths, 1):
+                name = f"conv{block}_{i}"
+                x = layer(x, name, channels, self.prelu and name == "conv4_2")
+        for name, channels in ADAPTERS:
+            x = layer(x, name, channels, self.prelu)
+        return x
+
+
+class FirstStage(nn.Module):
+    """Stage 1 of the older network's branches: three 3x3, then two 1x1 convolutions."""
+
+    out: int
+    width: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        for i, (channels, size) in enumerate(((128, 3), (128, 3), (128, 3), (512, 1)), 1):
+            x = nn.relu(conv(_scaled(channels, self.width), size, f"conv{i}", self.dtype)(x))
+        return conv(self.out, 1, "conv5", self.dtype)(x)
+
+
+class RefinementStage(nn.Module):
+    """Stages 2 and up of the older network's branches: five 7x7, then two 1x1 convolutions."""
+
+    out: int
+    width: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        for i, size in enumerate((7, 7, 7, 7, 7, 1), 1):
+            x = nn.relu(conv(_scaled(128, self.width), size, f"conv{i}", self.dtype)(x))
+        return conv(self.out, 1, "conv7", self.dtype)(x)
+
+
+class DenseBlock(nn.Module):
+    """Three 3x3 convolutions, their outputs concatenated: a 7x7 field for less work.
+
+    [B, h, w, C] -> [B, h, w, 3 * channels].
+    """
+
+    channels: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        outputs = []
+        for i in range(3):
+            x = PReLU(name=f"prelu{i}")(conv(self.channels, 3, f"conv{i}", self.dtype)(x))
+            outputs.append(x)
+        return jnp.concatenate(outputs, -1)
+
+
+class DenseStage(nn.Module):
+    """A stage of the newer network: five dense blocks, then two 1x1 convolutions.
+
+    The first stage of a kind is narrower.
+    """
+
+    out: int
+    first: bool
+    width: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        block, hidden = (96, 256) if self.first else (128, 512)
+        for i in range(1, 6):
+            x = DenseBlock(_scaled(block, self.width), self.dtype, name=f"block{i}")(x)
+        x = PReLU(name="prelu6")(conv(_scaled(hidden, self.width), 1, "conv6", self.dtype)(x))
+        return conv(self.out, 1, "conv7", self.dtype)(x)
+
+
+class OpenPoseCOCO(nn.Module):
+    """The older network. images [B, H, W, 3] float, H and W multiples of 8 -> `Maps`.
+
+    Attributes:
+      num_pafs, num_heatmaps: output channels, from the skeleton.
+      stages: 1 first stage and `stages - 1` refinements, for each branch.
+      width: multiplies every hidden channel count.
+      remat: recompute each stage's activations in the backward pass: less memory, about a third
+        more work.
+      dtype: compute type; parameters and the returned maps stay float32.
+    """
+
+    num_pafs: int = 38
+    num_heatmaps: int = 19
+    stages: int = 6
+    width: float = 1.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images):
+        features = Features(self.width, dtype=self.dtype, name="feature")(images.astype(self.dtype))
+        pafs, heatmaps, x = [], [], features
+        for stage in range(1, self.stages + 1):
+            kind = FirstStage if stage == 1 else RefinementStage
+            kind = nn.remat(kind) if self.remat else kind
+            paf = kind(self.num_pafs, self.width, self.dtype, name=f"paf_stage{stage}")(x)
+            heatmap = kind(self.num_heatmaps, self.width, self.dtype, name=f"heatmap_stage{stage}")(
+                x
+            )
+            x = jnp.concatenate([paf, heatmap, features], -1)
+            pafs.append(paf.astype(jnp.float32))
+            heatmaps.append(heatmap.astype(jnp.float32))
+        return Maps(pafs, heatmaps, features)
+
+
+class OpenPoseBody25(nn.Module):
+    """The newer network. images [B, H, W, 3] float, H and W multiples of 8 -> `Maps`.
+
+    Attributes:
+      num_pafs, num_heatmaps: output channels, from the skeleton.
+      paf_stages, heatmap_stages: how many stages refine each; the heatmap stages follow and see the
+        last PAFs.
+      stop_heatmap_gradient: keep the heatmap loss from moving the PAF stages.
+      width, remat, dtype: as for `OpenPoseCOCO`.
+    """
+
+    num_pafs: int = 52
+    num_heatmaps: int = 26
+    paf_stages: int = 4
+    heatmap_stages: int = 2
+    stop_heatmap_gradient: bool = False
+    width: float = 1.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images):
+        stage = nn.remat(DenseStage) if self.remat else DenseStage
+        features = Features(self.width, prelu=True, dtype=self.dtype, name="feature")(
+            images.astype(self.dtype)
+        )
+        pafs, x = [], features
+        for i in range(self.paf_stages):
+            paf = stage(self.num_pafs, i == 0, self.width, self.dtype, name=f"paf_stage{i}")(x)
+            x = jnp.concatenate([features, paf], -1)
+            pafs.append(paf.astype(jnp.float32))
+        if self.stop_heatmap_gradient:
+            paf = jax.lax.stop_gradient(paf)
+        heatmaps, x = [], jnp.concatenate([features, paf], -1)
+        for i in range(self.heatmap_stages):
+            heatmap = stage(
+                self.num_heatmaps, i == 0, self.width, self.dtype, name=f"heatmap_stage{i}"
+            )(x)
+            x = jnp.concatenate([features, heatmap, paf], -1)
+            heatmaps.append(heatmap.astype(jnp.float32))
+        return Maps(pafs, heatmaps, features)
