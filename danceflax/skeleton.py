@@ -23,14 +23,33 @@ ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
 # Joints that data sets rarely label and that are the mean of two labelled ones.
 DERIVED = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
 
-COCO17_JOINTS = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
-    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
-    "right_ankle"
-).split()
-FOOT_JOINTS = (
-    "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
-).split()
+COCO17_JOINTS = [
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+]
+FOOT_JOINTS = [
+    "left_big_toe",
+    "left_small_toe",
+    "left_heel",
+    "right_big_toe",
+    "right_small_toe",
+    "right_heel",
+]
 
 # OKS standard deviations: COCO for the 17 joints, COCO-WholeBody for the feet; a derived joint
 # takes its sources'.
@@ -145,8 +164,8 @@ class Skeleton:
 
 
 def mirror_name(joint):
-    """The name of a joint in the mirrored image: left_x <-> right_x, anything else is its own
-    mirror.""" for side, other in (("left_", "right_"), ("right_", "left_")):
+    """The name of a joint in a mirrored image: left_x <-> right_x; others mirror themselves."""
+    for side, other in (("left_", "right_"), ("right_", "left_")):
         if joint.startswith(side):
             return other + joint.removeprefix(side)
     return joint
@@ -214,11 +233,7 @@ def _joint_index(joint, joints, where):
 COCO18 = Skeleton.from_dict(
     dict(
         name="coco18",
-        joints=(
-            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
-            "right_hip right_knee right_ankle left_hip left_knee left_ankle "
-            "right_eye left_eye right_ear left_ear"
-        ).split(),
+        joints=["nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear"],
         limbs=(
             (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16),
             (1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
@@ -230,12 +245,7 @@ COCO18 = Skeleton.from_dict(
 BODY25 = Skeleton.from_dict(
     dict(
         name="body25",
-        joints=(
-            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
-            "mid_hip right_hip right_knee right_ankle left_hip left_knee left_ankle "
-            "right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel "
-            "right_big_toe right_small_toe right_heel"
-        ).split(),
+        joints=["nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"],
         limbs=(
             (1, 8), (9, 10), (10, 11), (8, 9), (8, 12), (12, 13), (13, 14), (1, 2), (2, 3), (3, 4),
             (2, 17), (1, 5), (5, 6), (6, 7), (5, 18), (1, 0), (0, 15), (0, 16), (15, 17), (16, 18),
