@@ -23,33 +23,14 @@ ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
 # Joints that data sets rarely label and that are the mean of two labelled ones.
 DERIVED = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
 
-COCO17_JOINTS = [
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-]
-FOOT_JOINTS = [
-    "left_big_toe",
-    "left_small_toe",
-    "left_heel",
-    "right_big_toe",
-    "right_small_toe",
-    "right_heel",
-]
+COCO17_JOINTS = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
+    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
+    "right_ankle"
+).split()
+FOOT_JOINTS = (
+    "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
+).split()
 
 # OKS standard deviations: COCO for the 17 joints, COCO-WholeBody for the feet; a derived joint
 # takes its sources'.
@@ -177,8 +158,7 @@ def default_sigma(joint):
 
 
 def convert_joints(people, source, target):
-    """Re-orders keypoints from one joint list to another, deriving neck and mid-hip where the
-    source lacks them.
+    """Re-orders keypoints from one joint list to another; derives neck and mid-hip if lacking.
 
     A derived joint exists only where both its sources do; its visibility is the lower one.
 
@@ -233,7 +213,11 @@ def _joint_index(joint, joints, where):
 COCO18 = Skeleton.from_dict(
     dict(
         name="coco18",
-        joints=["nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear"],
+        joints=(
+            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+            "right_hip right_knee right_ankle left_hip left_knee left_ankle "
+            "right_eye left_eye right_ear left_ear"
+        ).split(),
         limbs=(
             (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16),
             (1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
@@ -245,7 +229,12 @@ COCO18 = Skeleton.from_dict(
 BODY25 = Skeleton.from_dict(
     dict(
         name="body25",
-        joints=["nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"],
+        joints=(
+            "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+            "mid_hip right_hip right_knee right_ankle left_hip left_knee left_ankle "
+            "right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel "
+            "right_big_toe right_small_toe right_heel"
+        ).split(),
         limbs=(
             (1, 8), (9, 10), (10, 11), (8, 9), (8, 12), (12, 13), (13, 14), (1, 2), (2, 3), (3, 4),
             (2, 17), (1, 5), (5, 6), (6, 7), (5, 18), (1, 0), (0, 15), (0, 16), (15, 17), (16, 18),
