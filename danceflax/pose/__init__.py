@@ -1,0 +1,1 @@
+"""Pose estimation: augmentation, targets, losses, decoding, evaluation, drawing."""
