@@ -1,0 +1,290 @@
+"""How good are the people found: COCO average precision by pycocotools, and PCK.
+
+Both measure against the people's true keypoints. AP is the field's figure and punishes people found
+where there are none; PCK says which joints are found and which are not.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import pathlib
+
+import cv2
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from danceflax.errors import UserError
+from danceflax.skeleton import COCO17_JOINTS, convert_joints, default_sigma
+
+COCO17_SIGMAS = tuple(map(default_sigma, COCO17_JOINTS))
+STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+
+# Without a segmentation, a person's OKS area is guessed from the box around the keypoints:
+# AREA_RATIO * long side * max(short side, long side / 2). The floor keeps a person seen edge-on or
+# lying along an axis from having no area. The ratio is the median of the segmentation's area over
+# that product, for the 12 annotated people of the four COCO images the project is tested on (0.53;
+# the logarithm's standard deviation is 0.28, against 0.33 without the floor). BOX_RATIO, of a
+# person's whole box, and TORSO_RATIO, the torso's length over the area's square root, are medians
+# over the same people.
+AREA_RATIO, BOX_RATIO, TORSO_RATIO = 0.53, 0.38, 0.68
+
+
+def coco_average_precision(ground_truth, results, sigmas=COCO17_SIGMAS, image_ids=None):
+    """COCO keypoint AP and AR (pycocotools, at most 20 people an image), without its printing.
+
+    Args:
+      ground_truth: a dict in the COCO format, or the path of such a JSON file.
+      results: list of COCO result entries, as `person_results` makes them; may be empty.
+      sigmas: J OKS standard deviations; the default suits the 17 COCO joints.
+      image_ids: evaluate these images only; all by default. Results on other images do not count.
+
+    Returns:
+      {AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL} as floats in [0, 1]. A figure for a size
+      of which the images hold no person is left out.
+
+    Raises:
+      UserError: the file cannot be read, is not in the COCO format, holds no labelled person, lacks
+        one of the image ids, or the joints of annotations or results do not number J.
+    """
+    ground_truth, where = _load_ground_truth(ground_truth)
+    known = {image["id"] for image in ground_truth["images"]}
+    image_ids = known if image_ids is None else set(image_ids)
+    wanted = image_ids | {entry["image_id"] for entry in results}
+    if unknown := wanted - known:
+        raise UserError(f"{where}: has no image with id {min(unknown, key=str)!r}; evaluate others")
+    results = [dict(entry) for entry in results if entry["image_id"] in image_ids]
+    annotations = [dict(a) for a in ground_truth["annotations"] if a["image_id"] in image_ids]
+    for kind, entries in ((where, annotations), ("results", results)):
+        for entry in entries:
+            if len(entry.get("keypoints", ())) != 3 * len(sigmas):
+                raise UserError(
+                    f"{kind}: a person of image {entry['image_id']!r} has "
+                    f"{len(entry.get('keypoints', ())) / 3:g} keypoints, expected {len(sigmas)}"
+                )
+    for annotation in annotations:
+        labelled = sum(v > 0 for v in annotation["keypoints"][2::3])
+        annotation.setdefault("num_keypoints", labelled)
+    if not any(a["num_keypoints"] and not a.get("iscrowd") for a in annotations):
+        raise UserError(f"{where}: no person with keypoints in the {len(image_ids)} images")
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = _index(ground_truth, annotations)
+        found = truth.loadRes(results) if results else _index(ground_truth, [])
+        evaluator = COCOeval(truth, found, "keypoints")
+        evaluator.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluator.params.imgIds = sorted(image_ids)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return {
+        name: float(value) for name, value in zip(STATS, evaluator.stats, strict=True) if value >= 0
+    }
+
+
+def ground_truth_from_records(records, skeleton, joints=None):
+    """The COCO dict of a source that has no COCO file; areas come from `person_area`.
+
+    What a record's mask covers becomes a crowd: people found there are neither right nor wrong.
+
+    Args:
+      records: iterable of the records of docs/architecture.md; an image's id is the record's `id`,
+        else its position.
+      skeleton: the records' `Skeleton`.
+      joints: joint names to evaluate; the skeleton's own by default.
+
+    Returns:
+      {images, annotations, categories}, ready for `coco_average_precision`.
+    """
+    joints = tuple(joints or skeleton.joints)
+    category = {"id": 1, "name": "person", "keypoints": list(joints)}
+    images, annotations = [], []
+
+    def annotate(image_id, keypoints, area, box, crowd):
+        annotations.append(
+            dict(
+                id=len(annotations) + 1,
+                image_id=image_id,
+                category_id=1,
+                keypoints=np.asarray(keypoints, float).round(2).ravel().tolist(),
+                num_keypoints=int((keypoints[:, 2] > 0).sum()),
+                area=float(area),
+                bbox=[float(value) for value in box],
+                iscrowd=int(crowd),
+            )
+        )
+
+    for index, record in enumerate(records):
+        image_id = record.get("id", index)
+        images.append({"id": image_id, "file_name": str(record.get("name", image_id))})
+        people, _ = convert_joints(record["people"], skeleton.joints, joints)
+        boxes = record.get("boxes")
+        boxes = keypoint_boxes(people) if boxes is None else np.asarray(boxes).reshape(-1, 4)
+        areas = person_area(people, boxes)
+        for person, area, box in zip(people, areas, boxes, strict=True):
+            annotate(image_id, person, area, box, crowd=False)
+        mask = record.get("mask")
+        if mask is not None:
+            regions = cv2.connectedComponentsWithStats((np.asarray(mask) == 0).astype(np.uint8))[2]
+            for x, y, width, height, area in regions[1:]:
+                nobody = np.zeros((len(joints), 3))
+                annotate(image_id, nobody, area, (x, y, width, height), crowd=True)
+    return {"images": images, "annotations": annotations, "categories": [category]}
+
+
+def person_results(people, scores, image_id, skeleton, joints=COCO17_JOINTS):
+    """COCO result entries of one image's people.
+
+    Args:
+      people: [P, J, 3] (x, y, confidence) in the image's pixels; confidence 0 means not found.
+      scores: [P] each person's score.
+      image_id: the image's id in the ground truth.
+      skeleton: the people's `Skeleton`.
+      joints: joint names to report: the 17 of COCO, or `skeleton.joints`.
+
+    Returns:
+      list of {image_id, category_id, keypoints [3 * len(joints)], score}; coordinates to 0.01 px,
+      joints not found as 0, 0, 0. People without any of these joints are left out.
+    """
+    converted, _ = convert_joints(people, skeleton.joints, joints)
+    converted = converted.astype(float)
+    converted[..., :2] = converted[..., :2].round(2)
+    converted[..., 2] = converted[..., 2].round(4)
+    return [
+        dict(
+            image_id=image_id,
+            category_id=1,
+            keypoints=person.ravel().tolist(),
+            score=round(float(score), 6),
+        )
+        for person, score in zip(converted, scores, strict=True)
+        if person[:, 2].any()
+    ]
+
+
+def pck(people_true, people_pred, skeleton, threshold=0.2):
+    """Percentage of correct keypoints of one image, as sums to add up over images.
+
+    A joint is correct within `threshold` torso lengths. The torso runs from the neck to the middle
+    of the hips (the shoulders' middle where a skeleton has no neck); where one of them is absent it
+    is taken as TORSO_RATIO times the square root of the person's area. Predictions are matched to
+    people by OKS, the best pair first, each used once; a person without a match has every joint
+    wrong.
+
+    Args:
+      people_true: [P, J, 3] (x, y, visibility); absent joints do not count.
+      people_pred: [Q, J, 3] (x, y, confidence), confidence 0 is a joint not found.
+
+    Returns:
+      ([J] number of correct joints, [J] number of joints labelled).
+    """
+    shape = (-1, skeleton.num_joints, 3)
+    true = np.asarray(people_true, float).reshape(shape)
+    pred = np.asarray(people_pred, float).reshape(shape)
+    labelled = true[..., 2] > 0
+    correct = np.zeros(skeleton.num_joints)
+    reach = threshold * torso_length(true, skeleton)
+    for i, k in match_people(oks(true, pred, skeleton.sigmas)):
+        distance = np.linalg.norm(true[i, :, :2] - pred[k, :, :2], axis=-1)
+        correct += labelled[i] & (pred[k, :, 2] > 0) & (distance <= reach[i])
+    return correct, labelled.sum(0).astype(float)
+
+
+def pck_metrics(correct, count, skeleton):
+    """{PCK, PCK/joint...} of the sums over all images; joints never labelled are left out."""
+    metrics = {"PCK": float(np.sum(correct) / max(np.sum(count), 1))}
+    for name, right, total in zip(skeleton.joints, correct, count, strict=True):
+        if total:
+            metrics[f"PCK/{name}"] = float(right / total)
+    return metrics
+
+
+def table_rows(metrics):
+    """[(name, text)] rows for a table of metrics in [0, 1], to three decimals."""
+    return [(name.replace("_", " "), f"{value:.3f}") for name, value in metrics.items()]
+
+
+def oks(people_true, people_pred, sigmas, areas=None):
+    """Object keypoint similarity [P, Q] of every true and predicted person (cocodataset.org, eval).
+
+    Joints absent from `people_true` do not count; joints a prediction lacks score 0. `areas` [P] in
+    px^2 are `person_area`'s by default.
+    """
+    true, pred = np.asarray(people_true, float), np.asarray(people_pred, float)
+    areas = person_area(true) if areas is None else np.asarray(areas)
+    squared = ((true[:, None, :, :2] - pred[None, :, :, :2]) ** 2).sum(-1)  # [P, Q, J]
+    spread = 2 * areas[:, None, None] * (2 * np.asarray(sigmas)) ** 2
+    similarity = np.exp(-squared / np.maximum(spread, 1e-9)) * (pred[None, ..., 2] > 0)
+    labelled = (true[..., 2] > 0)[:, None]
+    return (similarity * labelled).sum(-1) / np.maximum(labelled.sum(-1), 1)
+
+
+def match_people(similarity):
+    """One-to-one pairs (i, k) of a [P, Q] similarity, the greatest first; pairs of 0 do not."""
+    similarity, pairs = np.array(similarity, float), []
+    while similarity.size and similarity.max() > 0:
+        i, k = np.unravel_index(similarity.argmax(), similarity.shape)
+        similarity[i, :] = similarity[:, k] = 0
+        pairs.append((int(i), int(k)))
+    return pairs
+
+
+def keypoint_boxes(people):
+    """[P, 4] (x, y, width, height) around each person's present keypoints; 0 if there is none."""
+    people = np.asarray(people, float)
+    present = people[..., 2:] > 0
+    low = np.where(present, people[..., :2], np.inf).min(1, initial=np.inf)
+    high = np.where(present, people[..., :2], -np.inf).max(1, initial=-np.inf)
+    boxes = np.concatenate([low, high - low], -1)
+    return np.where(np.isfinite(boxes).all(-1, keepdims=True), boxes, 0.0)
+
+
+def person_area(people, boxes=None):
+    """[P] px^2: the area that OKS divides by, guessed from the keypoints (see AREA_RATIO).
+
+    Keypoints without extent (one, or all in a point) say nothing: then it is BOX_RATIO of the
+    person's box [P, 4], if given. Never under 1 px^2.
+    """
+    sides = keypoint_boxes(people)[:, 2:]
+    long, short = sides.max(-1), sides.min(-1)
+    area = AREA_RATIO * long * np.maximum(short, long / 2)
+    if boxes is not None:
+        area = np.where(long > 0, area, BOX_RATIO * np.prod(np.asarray(boxes)[:, 2:], -1))
+    return np.maximum(area, 1.0)
+
+
+def torso_length(people, skeleton):
+    """[P] px from the neck to the middle of the hips, see `pck`."""
+    ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
+    length = np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=-1)
+    known = (ends[..., 2] > 0).all(1) & (length > 0)
+    return np.where(known, length, TORSO_RATIO * np.sqrt(person_area(people)))
+
+
+def _load_ground_truth(ground_truth):
+    """The COCO dict and what to call it in messages."""
+    where = "ground truth"
+    if not isinstance(ground_truth, dict):
+        path, where = pathlib.Path(ground_truth), str(ground_truth)
+        try:
+            ground_truth = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{where}: cannot be read as COCO annotations: {error}") from None
+    keys = ("images", "annotations", "categories")
+    if not isinstance(ground_truth, dict) or any(key not in ground_truth for key in keys):
+        raise UserError(f"{where}: not in the COCO format; expected the keys {', '.join(keys)}")
+    return ground_truth, where
+
+
+def _index(ground_truth, annotations):
+    """A pycocotools COCO of these annotations."""
+    coco = COCO()
+    coco.dataset = {
+        "info": copy.copy(ground_truth.get("info", {})),
+        "images": ground_truth["images"],
+        "annotations": annotations,
+        "categories": ground_truth["categories"],
+    }
+    coco.createIndex()
+    return coco
