@@ -1,8 +1,9 @@
-"""What the network should say: heatmaps and part affinity fields drawn from keypoints, on the device.
+"""What the network should say: heatmaps and part affinity fields drawn from keypoints.
 
-Mode "paper" follows Cao et al. (TPAMI 2019), equations 6-9: the maximum over people in a heatmap, the
-average over overlapping limbs in a PAF. Mode "caffe" repeats what the older training code does: heatmaps
-summed and clipped to 1, the last person's limb overwrites, and the PAF grid lacks the half-cell shift.
+Mode "paper" follows Cao et al. (TPAMI 2019), equations 6-9: the maximum over people in a heatmap,
+the average over overlapping limbs in a PAF. Mode "caffe" repeats what the older training code does:
+heatmaps are summed and clipped to 1, the last person's limb overwrites, and the PAF grid lacks the
+half-cell shift.
 """
 
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def make_targets(people, skeleton, shape, stride=8, sigma=7.0, limb_width=8.0, m
       shape: (h, w) of the maps; the image is (h, w) * stride.
       stride: input pixels a map cell.
       sigma: standard deviation of the heatmap's Gaussian, in input pixels.
-      limb_width: half-width of a limb, in input pixels: a cell within it carries the limb's direction.
+      limb_width: half-width of a limb, in input pixels: cells within carry the limb's direction.
       mode: "paper" or "caffe", see above.
 
     Returns:

@@ -1,0 +1,17 @@
+"""From uint8 RGB to what a network was trained on. Statistics travel with the weights."""
+
+import jax.numpy as jnp
+
+# OpenPose: x / 256 - 0.5 on each channel.
+OPENPOSE = {"mean": (128.0, 128.0, 128.0), "std": (256.0, 256.0, 256.0)}
+# ImageNet statistics in 0..255 RGB, for torchvision's VGG-19.
+IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+# I3D: [-1, 1].
+SYMMETRIC = {"mean": (127.5, 127.5, 127.5), "std": (127.5, 127.5, 127.5)}
+
+
+def normalise(images, normalisation):
+    """(images - mean) / std in float32. images [..., 3] uint8 RGB; mean and std are per channel."""
+    mean = jnp.array(normalisation["mean"], jnp.float32)
+    std = jnp.array(normalisation["std"], jnp.float32)
+    return (images.astype(jnp.float32) - mean) / std

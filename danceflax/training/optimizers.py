@@ -1,0 +1,169 @@
+"""Parameter groups: each has a pattern, an optimizer, a schedule, and may be frozen."""
+
+import re
+
+import jax
+import optax
+
+from danceflax.errors import UserError
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("constant", "cosine", "multistep")
+
+
+def parameter_paths(params):
+    """A tree like `params` whose leaves are their paths, "paf_stage0/conv7/kernel"."""
+    return jax.tree.map_with_path(
+        lambda path, _: "/".join(str(getattr(key, "key", key)) for key in path), params
+    )
+
+
+def label_parameters(params, groups):
+    """Names the group of every parameter.
+
+    Args:
+      params: a tree of arrays.
+      groups: {name: {"pattern": regex, ...}}; a pattern must match the whole path.
+
+    Returns:
+      A tree like `params` of group names.
+
+    Raises:
+      UserError: a parameter matches no group or several, or a group matches none.
+    """
+    patterns = {}
+    for name, group in groups.items():
+        try:
+            patterns[name] = re.compile(group["pattern"])
+        except re.error as error:
+            raise UserError(
+                f"optimizer.groups.{name}.pattern {group['pattern']!r}: {error}"
+            ) from None
+    problems, used = [], set()
+
+    def label(path):
+        matches = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]
+        if len(matches) != 1:
+            problems.append(f"{path} matches {' and '.join(matches) if matches else 'no group'}")
+        used.update(matches)
+        return matches[0] if matches else ""
+
+    paths = parameter_paths(params)
+    labels = jax.tree.map(label, paths)
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise UserError(
+            "optimizer.groups: every parameter must match exactly one pattern, but "
+            + "; ".join(problems[:3]) + more
+        )  # fmt: skip
+    for name, pattern in patterns.items():
+        if name not in used:
+            tops = sorted({path.split("/")[0] for path in jax.tree.leaves(paths)})
+            raise UserError(
+                f"optimizer.groups.{name}.pattern {pattern.pattern!r} matches no parameter; "
+                f"their paths begin with {', '.join(tops)}"
+            )
+    return labels
+
+
+def make_schedule(group, steps, where):
+    """Learning rate as a function of the step: warm-up, then the group's schedule.
+
+    Args:
+      group: lr, schedule, warmup_steps, milestones (fractions of `steps`), gamma, final_lr_ratio.
+      steps: optimizer steps of the whole training.
+      where: the group's name in error messages.
+    """
+    lr, warmup = group["lr"], group["warmup_steps"]
+    rest = max(1, steps - warmup)
+    if group["schedule"] == "constant":
+        schedule = optax.constant_schedule(lr)
+    elif group["schedule"] == "cosine":
+        schedule = optax.cosine_decay_schedule(lr, rest, group["final_lr_ratio"])
+    elif group["schedule"] == "multistep":
+        bounds = {round(m * steps) - warmup: group["gamma"] for m in group["milestones"]}
+        schedule = optax.piecewise_constant_schedule(lr, bounds)
+    else:
+        raise UserError(
+            f"optimizer.groups.{where}.schedule {group['schedule']!r}; "
+            f"choose {', '.join(SCHEDULES)}"
+        )
+    if not warmup:
+        return schedule
+    ramp = optax.linear_schedule(lr / warmup, lr, warmup)
+    return optax.join_schedules([ramp, schedule], [warmup])
+
+
+def _is_bias(params):
+    return jax.tree.map(lambda path: path.endswith("/bias"), parameter_paths(params))
+
+
+def _decays(params):
+    """Biases, PReLU slopes and normalisation scales are not decayed."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+def _group_transform(group, schedule, where):
+    kind = group["optimizer"]
+    mask = None if group["decay_biases"] else _decays
+    decay = optax.add_decayed_weights(group["weight_decay"], mask)
+    adam = optax.scale_by_adam(group["b1"], group["b2"], group["eps"])
+    if kind == "adamw":
+        chain = [adam, decay]
+    elif kind == "adam":  # L2 in the gradient, as in Caffe
+        chain = [decay, adam]
+    elif kind == "sgd":
+        chain = [decay, optax.trace(group["momentum"], group["nesterov"])]
+    else:
+        raise UserError(
+            f"optimizer.groups.{where}.optimizer {kind!r}; choose {', '.join(OPTIMIZERS)}"
+        )
+    if group["bias_lr_mult"] != 1.0:
+        chain.append(optax.masked(optax.scale(group["bias_lr_mult"]), _is_bias))
+    return optax.chain(*chain, optax.scale_by_learning_rate(schedule))
+
+
+def make_optimizer(config, labels, steps):
+    """One optimizer out of a group each.
+
+    Args:
+      config: `groups` as in configs/openpose_base.py, `clip_norm` (global L2 norm of the trained
+        gradients, 0 switches it off).
+      labels: from `label_parameters`.
+      steps: optimizer steps of the whole training.
+
+    Returns:
+      (optax transform, {group: learning-rate schedule} of the groups that train).
+    """
+    schedules, transforms = {}, {}
+    for name, group in config["groups"].items():
+        if group["train"]:
+            schedules[name] = make_schedule(group, steps, name)
+            transforms[name] = _group_transform(group, schedules[name], name)
+        else:
+            transforms[name] = optax.set_to_zero()
+    if not schedules:
+        raise UserError("optimizer.groups: every group is frozen; set train=True in at least one")
+    optimizer = optax.multi_transform(transforms, labels)
+    if config["clip_norm"]:
+        optimizer = optax.chain(optax.clip_by_global_norm(config["clip_norm"]), optimizer)
+    return optimizer, schedules
+
+
+def trained_parameters(labels, groups):
+    """A tree of bool like `labels`: does the parameter's group train?"""
+    return jax.tree.map(lambda label: bool(groups[label]["train"]), labels)
+
+
+def group_table(params, labels, groups):
+    """Rows (group, trains, optimizer, lr, weight decay, arrays, parameters) for a printed table."""
+    rows = []
+    sizes = list(zip(jax.tree.leaves(labels), jax.tree.leaves(params), strict=True))
+    for name, group in groups.items():
+        own = [x.size for label, x in sizes if label == name]
+        if group["train"]:
+            how = (group["optimizer"], f"{group['lr']:g}", f"{group['weight_decay']:g}")
+        else:
+            how = ("frozen", "-", "-")
+        rows.append((name, *how, f"{len(own):,}", f"{sum(own):,}"))
+    return rows

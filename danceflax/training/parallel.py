@@ -1,0 +1,81 @@
+"""Devices: the only file that knows how many there are.
+
+A step is written for one shard of the batch and mapped over this process's devices with `jax.pmap`.
+State has no device axis: it is replicated once, before the first step, and stays so.
+"""
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from danceflax.errors import UserError
+from danceflax.training.step import AXIS
+
+
+def map_step(step):
+    """Maps a training step over the devices. It eats (donates) the state it is given."""
+    return jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0
+    )
+
+
+def map_inference(function):
+    """Maps function(variables, batch) over the devices; results keep the batch axis, in order."""
+    mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
+
+    def run(variables, batch):
+        result = mapped(variables, shard(batch))
+        return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), result)
+
+    return run
+
+
+def shard(batch):
+    """[B, ...] arrays of this process to [devices, B / devices, ...]."""
+    devices = jax.local_device_count()
+    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+
+
+def replicate(tree):
+    """Puts a tree on every local device, as a mapped step wants its state from the first on."""
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def to_global(tree):
+    """Host-local arrays as orbax wants them where several processes write one checkpoint."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, tree)
+
+
+def to_local(tree):
+    """The process's own copy of restored arrays, as numpy."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
+
+
+def sum_over_processes(tree):
+    """Adds trees of numpy numbers over processes."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: np.asarray(x).sum(0), multihost_utils.process_allgather(tree))
+
+
+def gather_from_processes(array):
+    """Concatenates [n, ...] arrays of equal shape from every process along the first axis."""
+    if jax.process_count() == 1:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def check_batch_size(batch_size, accumulate=1, where="batch_size"):
+    """Raises UserError unless every device gets an equal whole part, `accumulate` times over."""
+    parts = jax.device_count() * accumulate
+    if batch_size % parts:
+        per = f" x {accumulate} accumulation parts" if accumulate > 1 else ""
+        raise UserError(
+            f"config.{where}={batch_size} is not divisible by {jax.device_count()} devices{per}; "
+            f"use {parts * max(1, round(batch_size / parts))}"
+        )

@@ -1,0 +1,157 @@
+"""What a person sees of a training: a progress bar, metrics.jsonl, TensorBoard."""
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
+
+console = Console(soft_wrap=True, highlight=False)
+
+
+class Report:
+    """Writes to WORKDIR/metrics.jsonl, to TensorBoard events in WORKDIR/tensorboard, and the screen.
+
+    On a terminal a progress bar runs; into a pipe go plain lines, one a logged step. Only the first
+    process of a multi-host training writes.
+
+    Args:
+      workdir: made if needed.
+      steps: of the whole training.
+      first: the step it begins at.
+      batch_size: samples a step, for the speed.
+      active: False on all processes but the first.
+    """
+
+    def __init__(self, workdir, steps, first, batch_size, active=True):
+        self.active = active
+        self.steps, self.batch_size = steps, batch_size
+        self._logged, self._time = first, time.monotonic()
+        self._bar = self._writer = self._file = None
+        if not active:
+            return
+        workdir = pathlib.Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        path = workdir / "metrics.jsonl"
+        if path.exists():  # a resumed training writes again what came after its checkpoint
+            lines = path.read_text().splitlines()
+            _replace(path, "".join(f"{x}\n" for x in lines if json.loads(x)["step"] <= first))
+        self._file = open(path, "a")  # noqa: SIM115 (closed in close)
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task("", total=steps, completed=first, text="compiling")
+            self._bar.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def advance(self, step):
+        """A step was dispatched."""
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def scalars(self, step, split, values):
+        """Logs {name: number} of a split ("train", "val") at a step."""
+        if not self.active:
+            return
+        values = dict(values)
+        if split == "train":
+            now = time.monotonic()
+            images = (step - self._logged) * self.batch_size
+            values["images_per_second"] = images / max(now - self._time, 1e-9)
+            self._logged, self._time = step, now
+        line = {"step": step, "split": split} | {k: _round(v) for k, v in values.items()}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._writer.add_scalar(f"{split}/{name}", value, step)
+        if split != "train":
+            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            console.print(f"step {step}  {split}  {text}")
+        elif self._bar:
+            text = f"loss {values['loss']:.4g}  {values['images_per_second']:.1f} images/s"
+            self._bar.update(self._task, text=text)
+        else:
+            left = (self.steps - step) * self.batch_size / values["images_per_second"]
+            console.print(
+                f"step {step}/{self.steps}  loss {values['loss']:.4g}  "
+                f"{values['images_per_second']:.1f} images/s  {_duration(left)} left"
+            )
+
+    def picture(self, step, name, image):
+        """Logs an RGB image uint8 [H, W, 3] to TensorBoard."""
+        if not self.active:
+            return
+        png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+        height, width = image.shape[:2]
+        image = Summary.Image(encoded_image_string=png, height=height, width=width, colorspace=3)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._writer.file_writer.add_summary(summary, step)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Leaves the time spent inside `with` out of the training's speed."""
+        start = time.monotonic()
+        yield
+        self._time += time.monotonic() - start
+
+    def close(self):
+        if self._bar:
+            self._bar.stop()
+        if self._file:
+            self._file.close()
+            self._writer.close()
+
+
+def print_table(title, header, rows):
+    """Prints rows of strings as a table; numbers to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(header):
+        numeric = all(str(row[i]).replace(",", "").replace(".", "").isdigit() for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
+def write_json(path, value):
+    """Writes JSON whole or not at all."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps(value, indent=2) + "\n")
+
+
+def _replace(path, text):
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _round(value):
+    value = np.asarray(value).item()
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
