@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
 from danceflax.models import openpose
+from danceflax.training import checkpoints
 
 MODELS = {
     "openpose_coco": (openpose.OpenPoseCOCO, "coco18"),
@@ -45,3 +46,41 @@ def create_model(name, **options):
             raise UserError(f"model {name} has no option {key!r}: {hint}")
     options["dtype"] = jnp.dtype(options.get("dtype", "float32"))
     return module(**options)
+
+
+def load_checkpoint(path):
+    """Reads any checkpoint of the project: of a training, or from convert_weights.py.
+
+    Args:
+      path: a training's workdir (its best step, else its latest), a step's directory in it, or a
+        converted model's directory.
+
+    Returns:
+      (model, variables, config): the flax module, its variables {"params": ..., ...} as numpy
+      arrays, and the config: "model" (name and options), "normalisation", and "skeleton" (a dict)
+      or "class_names".
+
+    Raises:
+      UserError: there is no checkpoint, or its model is not known.
+    """
+    variables, config = checkpoints.load_model(path)
+    options = dict(config["model"]["options"])
+    if "skeleton" in config:
+        options["skeleton"] = skeletons.Skeleton.from_dict(config["skeleton"], where=str(path))
+    return create_model(config["model"]["name"], **options), variables, config
+
+
+def describe(model, skeleton, normalisation):
+    """The checkpoint config of a pose model: the inverse of what `load_checkpoint` does."""
+    name = next(name for name, (module, _) in MODELS.items() if isinstance(model, module))
+    options = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(model)
+        if field.name not in ("parent", "name")
+    }
+    options["dtype"] = jnp.dtype(options["dtype"]).name
+    return {
+        "model": {"name": name, "options": options},
+        "skeleton": skeleton.to_dict(),
+        "normalisation": {key: list(map(float, normalisation[key])) for key in ("mean", "std")},
+    }

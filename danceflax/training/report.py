@@ -18,7 +18,7 @@ console = Console(soft_wrap=True, highlight=False)
 
 
 class Report:
-    """Writes to WORKDIR/metrics.jsonl, to TensorBoard events in WORKDIR/tensorboard, and the screen.
+    """Writes WORKDIR/metrics.jsonl, TensorBoard events in WORKDIR/tensorboard, and the screen.
 
     On a terminal a progress bar runs; into a pipe go plain lines, one a logged step. Only the first
     process of a multi-host training writes.

@@ -1,0 +1,129 @@
+"""Every field of a pose training, with its unit. The other pose configs change a few of them.
+
+configs/README.md says what each does and which values it takes.
+"""
+
+from ml_collections import ConfigDict
+
+
+def group(pattern, **changes):
+    """A parameter group: which parameters, and how they are trained."""
+    config = ConfigDict()
+    config.pattern = pattern  # regex that matches the whole path of the group's parameters
+    config.train = True  # False freezes the group: no gradient, no optimizer state
+    config.optimizer = "adamw"  # adamw, adam (L2 in the gradient, as in Caffe), sgd
+    config.lr = 1e-4  # peak learning rate
+    config.schedule = "multistep"  # constant, cosine, multistep
+    config.warmup_steps = 0  # steps of linear warm-up
+    config.milestones = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)  # multistep: fractions of steps
+    config.gamma = 0.5  # multistep: factor at each milestone
+    config.final_lr_ratio = 0.0  # cosine: last learning rate / peak
+    config.weight_decay = 5e-4  # adamw: decoupled, times the learning rate; adam and sgd: L2
+    config.decay_biases = False  # decay biases, PReLU slopes and normalisation scales as well
+    config.bias_lr_mult = 1.0  # learning-rate factor of the biases
+    config.b1 = 0.9  # adamw, adam: decay of the first moment
+    config.b2 = 0.999  # adamw, adam: decay of the second moment
+    config.eps = 1e-8  # adamw, adam: added to the root of the second moment
+    config.momentum = 0.9  # sgd
+    config.nesterov = False  # sgd
+    config.update(changes)
+    return config
+
+
+def get_config():
+    config = ConfigDict()
+    config.seed = 0  # of the initial weights, the order and the augmentation
+    config.steps = 600_000  # optimizer steps
+    config.batch_size = 40  # images a step, over all devices
+    config.init_from = ""  # checkpoint whose weights to start from; "" starts afresh
+    config.init_allow_missing = ""  # regex of parameters that init_from may lack or shape otherwise
+    config.normalisation = ConfigDict()
+    config.normalisation.mean = (128.0, 128.0, 128.0)  # RGB, 0..255
+    config.normalisation.std = (256.0, 256.0, 256.0)  # RGB, 0..255
+
+    config.model = ConfigDict()  # `name` and the options of danceflax.create_model
+    config.model.name = "openpose_body25"  # openpose_body25, openpose_coco
+    config.model.skeleton = "body25"  # body25, coco18, or the path of a skeleton's .json
+    config.model.width = 1.0  # factor of every hidden channel count
+    config.model.dtype = "float32"  # compute type: float32, bfloat16; parameters stay float32
+    config.model.remat = False  # recompute stages in the backward pass: less memory, more work
+
+    config.data = ConfigDict()
+    config.data.source = "letsdance"  # letsdance (a folder), coco
+    config.data.root = "data/letsdance"  # folder of the data set
+    config.data.train_split = "train"  # letsdance: pose_training_split/<split>.csv; coco: a file
+    config.data.val_split = "val"  # likewise, for evaluation
+    config.data.max_people = 20  # people an image can hold
+    config.data.threads = 8  # threads that read and augment
+    config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen
+
+    config.augment = ConfigDict()
+    config.augment.size = (368, 368)  # height and width of the crop, pixels, multiples of 8
+    config.augment.scale = (0.5, 1.1)  # random factor of the main person's size
+    config.augment.target_scale = 0.6  # the main person's height / crop height before `scale`
+    config.augment.rotation = 40.0  # largest rotation either way, degrees
+    config.augment.jitter = 40.0  # largest shift of the crop either way, pixels
+    config.augment.flip = 0.5  # probability of mirroring
+    config.augment.colour = 0.2  # strength of brightness, contrast, saturation changes; 0 is off
+
+    config.targets = ConfigDict()
+    config.targets.sigma = 7.0  # heatmap Gaussian's standard deviation, input pixels
+    config.targets.limb_width = 8.0  # half-width of a limb's field, input pixels
+    config.targets.mode = "paper"  # paper (max, average) or caffe (sum, overwrite; parity)
+
+    config.optimizer = ConfigDict()
+    config.optimizer.clip_norm = 0.0  # global L2 norm of the gradient; 0 is off
+    config.optimizer.accumulate = 1  # parts a device's batch is cut into: less memory, same update
+    config.optimizer.average_decay = (
+        0.0  # moving average of the weights, used for evaluation; 0 off
+    )
+    config.optimizer.groups = ConfigDict()
+    config.optimizer.groups.feature = group("feature/.*", lr=1e-4, bias_lr_mult=2.0)
+    config.optimizer.groups.paf = group("paf_stage.*", lr=4e-4, bias_lr_mult=2.0)
+    config.optimizer.groups.heatmap = group("heatmap_stage.*", lr=4e-4, bias_lr_mult=2.0)
+
+    config.decode = ConfigDict()
+    config.decode.rule = "global"  # global (all limbs sorted), tree (limb by limb)
+    config.decode.refine = "grid"  # grid (fast), upsample (x8 bicubic, as published)
+    config.decode.max_people = 20  # people returned an image
+    config.decode.max_peaks = 32  # candidates a joint
+    config.decode.peak_threshold = 0.05  # least heatmap value of a joint
+    config.decode.paf_threshold = 0.05  # least agreement of a sample with the limb's direction
+    config.decode.min_joints = 3  # joints a person must have
+    config.decode.min_score = 0.2  # least mean score of a person
+
+    config.eval = ConfigDict()
+    config.eval.batch_size = 8  # images a step, over all devices
+    config.eval.size = (368, 368)  # height and width images are fitted into, multiples of 8
+    config.eval.limit = 0  # images evaluated during training, evenly drawn; 0 means all
+    config.eval.flip = False  # average with the mirrored image
+    config.eval.scales = (1.0,)  # average over these sizes
+    config.eval.pictures = 4  # validation images drawn to TensorBoard
+
+    config.log_every = 100  # steps between lines of metrics.jsonl
+    config.eval_every = 5_000  # steps between evaluations
+    config.save_every = 1_000  # steps between checkpoints
+    return config
+
+
+def shrink(config):
+    """The demo's size: a narrow network that learns the synthetic dancers on two cores."""
+    config.data.root = "data/synthetic"
+    config.data.threads = 2
+    config.data.max_people = 4
+    config.model.skeleton = "coco18"
+    config.model.width = 0.25
+    config.steps = 1500
+    config.batch_size = 16
+    config.augment.size = (128, 128)
+    config.augment.scale = (0.7, 1.2)
+    config.augment.rotation = 15.0
+    config.augment.jitter = 12.0
+    config.eval.size = (128, 128)
+    config.eval.limit = 64
+    config.optimizer.average_decay = 0.99
+    for group in config.optimizer.groups.values():
+        group.lr = 2e-3
+        group.schedule = "cosine"
+        group.warmup_steps = 50
+    config.log_every, config.eval_every, config.save_every = 50, 500, 500
