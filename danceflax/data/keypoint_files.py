@@ -1,0 +1,165 @@
+"""Every keypoint file format to one shape: people [P, n, 3] and the names of their n joints.
+
+  Let's Dance     JSON, a list of persons; a person is a header, then [name, [x, y]] pairs
+  OpenPose        JSON 0.1 to 1.3, BODY_25 (75 numbers a person) or COCO-18 (54)
+  COCO            JSON, a list of {"keypoints": [51 numbers]}: annotations or results of one image
+  Let's Dance'18  text, one JSON array a line: a header, then 14 [name, x, y]
+
+The content tells the format, not the name. `skeleton.convert_joints` does the rest.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+
+from danceflax.errors import BadSampleError
+from danceflax.skeleton import ABSENT, BODY25, COCO17_JOINTS, COCO18, VISIBLE
+
+# The 2018 format's 14 parts (convolutional pose machines); no skeleton here has a "head".
+CPM14_JOINTS = (
+    "head neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+    "right_hip right_knee right_ankle left_hip left_knee left_ankle"
+).split()
+
+# OpenPose: number of values a person -> joint names.
+_OPENPOSE_JOINTS = {75: BODY25.joints, 54: COCO18.joints}
+# What the versions of OpenPose's JSON call the people and a person's numbers.
+_OPENPOSE_PEOPLE = ("people", "bodies")
+_OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
+
+
+def read_keypoints(path, where=None):
+    """Reads the people of one frame.
+
+    Args:
+      path: a keypoint file of one of the formats above.
+      where: what error messages call it; the path by default.
+
+    Returns:
+      people: float32 [P, n, 3], (x, y, visibility) in pixels of the frame; P may be 0.
+      joints: tuple of the n joint names.
+
+    Raises:
+      BadSampleError: the file is missing, of another tool, has a wrong number of joints, or numbers
+        that are not finite.
+    """
+    where = where or path
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadSampleError(f"{where}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise BadSampleError(f"{where}: not a text file; expected keypoints as JSON") from None
+    return parse_keypoints(text, where)
+
+
+def parse_keypoints(text, where):
+    """`read_keypoints` of a file's text; `where` is what error messages call it."""
+    try:
+        people, joints = _read(text)
+        people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
+    except BadSampleError as error:
+        raise BadSampleError(f"{where}: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise BadSampleError(
+            f"{where}: JSON of another tool; expected Let's Dance, OpenPose or COCO keypoints"
+        ) from None
+    if not np.isfinite(people).all():
+        person = int(np.argwhere(~np.isfinite(people))[0][0])
+        raise BadSampleError(f"{where}: person {person} has a coordinate that is not a number")
+    people[people[..., 2] <= 0] = ABSENT
+    return people, tuple(joints)
+
+
+def _read(text):
+    """Detects the format by its content and reads it: (people, joints)."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        try:
+            return _read_cpm([json.loads(line) for line in text.strip().splitlines()])
+        except json.JSONDecodeError:
+            raise BadSampleError(f"not JSON ({error}); write it again") from None
+    if isinstance(data, dict):
+        for key in _OPENPOSE_PEOPLE:
+            if key in data:
+                return _read_openpose(data[key])
+        return _read_coco(data["annotations"])
+    if data and isinstance(data[0], dict):
+        return _read_coco(data)
+    if _is_cpm_person(data):
+        return _read_cpm([data])
+    return _read_letsdance(data)
+
+
+def _read_letsdance(data):
+    """[[header, [name, [x, y]], ...], ...]; no scores: a joint that is given is visible."""
+    people = []
+    for p, person in enumerate(data):
+        points = {name: (x, y, VISIBLE) for name, (x, y) in person[1:]}
+        if len(person) != 1 + len(points) or set(points) != set(COCO17_JOINTS):
+            raise BadSampleError(
+                f"person {p} has {len(person) - 1} joints; expected the 17 of COCO, each once"
+            )
+        people.append([points[name] for name in COCO17_JOINTS])
+    return people, COCO17_JOINTS
+
+
+def _read_openpose(entries):
+    """[{"pose_keypoints_2d": [x, y, confidence, ...]}]; joints not found are 0, 0, 0."""
+    people = []
+    for entry in entries:
+        key = next((key for key in _OPENPOSE_KEYPOINTS if key in entry), _OPENPOSE_KEYPOINTS[0])
+        people.append(entry[key])
+    for p, person in enumerate(people):
+        if len(person) not in _OPENPOSE_JOINTS or len(person) != len(people[0]):
+            raise BadSampleError(
+                f"person {p} has {len(person) / 3:g} joints; expected 25 (BODY_25) or 18 (COCO)"
+            )
+    joints = _OPENPOSE_JOINTS[len(people[0])] if people else BODY25.joints
+    people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
+    if people.any() and np.abs(people[..., :2]).max() <= 1:
+        raise BadSampleError(
+            "coordinates within -1..1 (--keypoint_scale 3 or 4); pixels are needed: --keypoint_scale 0"
+        )
+    people[..., 2] = np.where(people[..., 2] > 0, VISIBLE, people[..., 2])
+    return people, joints
+
+
+def _read_coco(data):
+    """[{"keypoints": [x, y, v, ...]}]; v is a visibility 0, 1, 2, or a result's score."""
+    if len({str(entry.get("image_id")) for entry in data}) > 1:
+        raise BadSampleError(
+            "COCO entries of several images; a keypoint file holds one frame "
+            '(a whole COCO set is read by config.data.source="coco")'
+        )
+    people = [entry["keypoints"] for entry in data]
+    for p, person in enumerate(people):
+        if len(person) != 3 * len(COCO17_JOINTS):
+            raise BadSampleError(f"person {p} has {len(person) / 3:g} joints; expected 17 (COCO)")
+    people = np.asarray(people, np.float32).reshape(-1, len(COCO17_JOINTS), 3)
+    score = ~np.isin(people[..., 2], (0, 1, 2)) & np.isfinite(people[..., 2])
+    people[..., 2] = np.where(score & (people[..., 2] > 0), VISIBLE, people[..., 2])
+    return people, COCO17_JOINTS
+
+
+def _is_cpm_person(data):
+    """One line of the 2018 format: [header, [name, x, y], ...], not a list of such persons."""
+    return (
+        isinstance(data, list)
+        and len(data) > 1
+        and all(isinstance(item, list) and len(item) == 3 for item in data[1:])
+        and all(not isinstance(item[1], list) for item in data[1:])
+    )
+
+
+def _read_cpm(persons):
+    people = []
+    for p, person in enumerate(persons):
+        if len(person) != len(CPM14_JOINTS) + 1:
+            raise BadSampleError(
+                f"line {p + 1} has {len(person) - 1} joints; expected {len(CPM14_JOINTS)}"
+            )
+        people.append([(x, y, VISIBLE) for _, x, y in person[1:]])
+    return people, CPM14_JOINTS
