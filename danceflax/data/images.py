@@ -33,7 +33,7 @@ def read_image(path, where=None):
     height, width = _size(data)
     if height * width > MAX_PIXELS:
         raise BadSampleError(
-            f"{where}: {width}x{height} pixels, more than the {MAX_PIXELS:,} that are read; shrink it"
+            f"{where}: {width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it"
         )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

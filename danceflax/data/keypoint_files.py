@@ -121,7 +121,7 @@ def _read_openpose(entries):
     people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
     if people.any() and np.abs(people[..., :2]).max() <= 1:
         raise BadSampleError(
-            "coordinates within -1..1 (--keypoint_scale 3 or 4); pixels are needed: --keypoint_scale 0"
+            "all coordinates lie in -1..1; expected pixels (OpenPose's --keypoint_scale 0)"
         )
     people[..., 2] = np.where(people[..., 2] > 0, VISIBLE, people[..., 2])
     return people, joints

@@ -1,8 +1,8 @@
 """A Let's Dance root: frames on disk, one keypoint file each.
 
-    ROOT/frames/<dance>/<clip>_<frame>.jpg          or ROOT/rgb/...
-    ROOT/keypoints/<dance>/<clip>_<frame>.json      or ROOT/densepose/rgb/...; .txt as well
-    ROOT/pose_training_split/<split>.csv            or ROOT/videos_split/<split>_videos.csv
+ROOT/frames/<dance>/<clip>_<frame>.jpg          or ROOT/rgb/...
+ROOT/keypoints/<dance>/<clip>_<frame>.json      or ROOT/densepose/rgb/...; .txt as well
+ROOT/pose_training_split/<split>.csv            or ROOT/videos_split/<split>_videos.csv
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 from danceflax.data import splits
 from danceflax.data.images import read_image
 from danceflax.data.keypoint_files import read_keypoints
-from danceflax.errors import BadSampleError, UserError
+from danceflax.errors import UserError
 from danceflax.skeleton import convert_joints
 
 FRAME_FOLDERS = ("frames", "rgb")
@@ -52,7 +52,9 @@ class LetsDanceSource:
         self.root = pathlib.Path(root)
         self.skeleton = skeleton
         if not self.root.is_dir():
-            raise UserError(f"{root}: no such data root; set config.data.root to a Let's Dance root")
+            raise UserError(
+                f"{root}: no such data root; set config.data.root to a Let's Dance root"
+            )
         self.frame_folder = _find_folder(self.root, FRAME_FOLDERS)
         self.keypoint_folder = _find_folder(self.root, KEYPOINT_FOLDERS)
         self.split_file = None if split == "all" else find_split(self.root, split)
@@ -111,7 +113,7 @@ def estimate_boxes(people):
 
 
 def find_split(root, split):
-    """The split file of that name under a root, or at that path. Raises UserError: there is none."""
+    """The split file of that name under a root, or at that path. Raises UserError: none is."""
     candidates = [pathlib.Path(root) / name.format(split) for name in SPLIT_FILES]
     for path in [*candidates, pathlib.Path(split)]:
         if path.is_file():

@@ -1,0 +1,222 @@
+"""Samples to batches: order and chance are functions of (seed, step), threads only save time.
+
+Sample g of a run, counted over all epochs, batches and processes, is drawn and augmented from
+(seed, g) alone. So a batch can be made again from its step, a resumed run goes on exactly, and
+neither threads nor the number of processes change what is learned.
+"""
+
+import logging
+import sys
+import threading
+
+import cv2
+import grain
+import numpy as np
+
+from danceflax.errors import BadSampleError, UserError
+
+# Bad samples are compared with the allowed fraction of at least so many, so that one early does
+# not stop a long run; or of the whole source, if that is smaller.
+MIN_SEEN = 1000
+NUM_LISTED = 5  # bad samples in the final message
+
+
+class TrainingBatches:
+    """`batches[step]` is (batch, names) of any step, for this process; there is no last one.
+
+    The batch is a dict of arrays [B / process_count, ...]; names is a list of as many strings.
+    """
+
+    def __init__(
+        self,
+        source,
+        transform,
+        batch_size,
+        seed,
+        *,
+        process_index=0,
+        process_count=1,
+        max_bad_fraction=0.01,
+    ):
+        """Arguments as for `make_loader`."""
+        self._source, self._transform = source, transform
+        self._batch_size, self._seed = batch_size, seed
+        self._slots = process_slots(batch_size, process_index, process_count)
+        self._order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+        self._bad = BadSamples(max_bad_fraction, len(source))
+
+    def __len__(self):
+        return sys.maxsize // self._batch_size
+
+    def __getitem__(self, step):
+        return collate([self._sample(step * self._batch_size + slot) for slot in self._slots])
+
+    def _sample(self, g):
+        """(item, name) of sample g; where it is bad, of others that its own chance picks."""
+        rng = np.random.default_rng([self._seed, g])
+        index = self._order[g]
+        while True:
+            try:
+                record = self._source[index]
+                item = self._transform(record, rng)
+            except BadSampleError as error:
+                self._bad.add(index, error)
+                index = int(rng.integers(len(self._source)))
+            else:
+                self._bad.count()
+                return item, record["name"]
+
+
+class EvaluationBatches:
+    """`batches[k]` is (batch, names) k of one pass in the source's order, for this process.
+
+    Beyond the last sample, and where a sample is bad, an item is zeros with weight 0 and its name
+    is empty; all processes have the same number of batches.
+    """
+
+    def __init__(
+        self,
+        source,
+        transform,
+        batch_size,
+        *,
+        process_index=0,
+        process_count=1,
+        max_bad_fraction=0.01,
+    ):
+        """Arguments as for `make_loader`; transform takes the record only."""
+        self._source, self._transform = source, transform
+        self._batch_size = batch_size
+        self._slots = process_slots(batch_size, process_index, process_count)
+        self._bad = BadSamples(max_bad_fraction, len(source))
+        self._blank = None
+
+    def __len__(self):
+        return -(-len(self._source) // self._batch_size)
+
+    def __getitem__(self, k):
+        samples = [self._sample(k * self._batch_size + slot) for slot in self._slots]
+        return collate([sample or (self._make_blank(), "") for sample in samples])
+
+    def _sample(self, index):
+        if index >= len(self._source):
+            return None
+        try:
+            record = self._source[index]
+            item = self._transform(record)
+        except BadSampleError as error:
+            self._bad.add(index, error)
+            return None
+        self._bad.count()
+        return item, record["name"]
+
+    def _make_blank(self):
+        """Zeros, and weight 0, in the shape of the first sample that can be read."""
+        if self._blank is None:
+            found = next(filter(None, map(self._sample, range(len(self._source)))), None)
+            if found is None:
+                raise UserError(f"{self._source}: no sample can be read")
+            self._blank = {key: np.zeros_like(value) for key, value in found[0].items()}
+        return self._blank
+
+
+class BadSamples:
+    """Reports each unreadable sample once, and stops the run when they are too many."""
+
+    def __init__(self, max_fraction, num_samples):
+        self._max_fraction = max_fraction
+        self._min_seen = min(MIN_SEEN, num_samples)
+        self._seen = self._num_bad = 0
+        self._messages = {}
+        self._lock = threading.Lock()
+
+    def count(self):
+        """One more good sample was seen."""
+        with self._lock:
+            self._seen += 1
+
+    def add(self, index, error):
+        """One more bad sample was seen. Raises UserError: they are more than the fraction."""
+        with self._lock:
+            self._seen += 1
+            self._num_bad += 1
+            if index not in self._messages:
+                logging.warning("left out: %s", error)
+            self._messages[index] = str(error)
+            if self._num_bad > self._max_fraction * max(self._seen, self._min_seen):
+                listed = "; ".join(list(self._messages.values())[:NUM_LISTED])
+                raise UserError(
+                    f"{self._num_bad} of {self._seen} samples cannot be used, more than "
+                    f"config.data.max_bad_fraction = {self._max_fraction:g}: {listed}"
+                ) from None
+
+
+def make_loader(
+    source,
+    transform,
+    batch_size,
+    seed=0,
+    start_step=0,
+    *,
+    training=True,
+    threads=2,
+    process_index=0,
+    process_count=1,
+    max_bad_fraction=0.01,
+):
+    """Iterates over (batch, names), made ahead by threads.
+
+    Training goes on for ever, from `start_step` on, in a new order each epoch; evaluation is one
+    pass in the source's order (see `EvaluationBatches` for its ragged end).
+
+    Args:
+      source: gives records; see docs/architecture.md.
+      transform: record, rng -> dict of arrays when training; record -> dict of arrays if not.
+      batch_size: samples a step over all processes.
+      seed: of order and transforms.
+      start_step: the first step to give.
+      training: whether to train or to evaluate.
+      threads: that read ahead; 0 reads when asked.
+      process_index, process_count: each process gets its slice of every batch.
+      max_bad_fraction: share of unreadable samples to bear. They are logged once each; training
+        takes another sample instead, evaluation gives weight 0.
+
+    Returns:
+      An iterator of (dict of arrays [B / process_count, ...], list of names).
+
+    Raises:
+      UserError: batch_size is not a multiple of process_count; while iterating, too many samples
+        are unreadable.
+    """
+    options = dict(
+        process_index=process_index,
+        process_count=process_count,
+        max_bad_fraction=max_bad_fraction,
+    )
+    if training:
+        batches = TrainingBatches(source, transform, batch_size, seed, **options)
+    else:
+        batches = EvaluationBatches(source, transform, batch_size, **options)
+    if threads:
+        cv2.setNumThreads(1)  # the threads are ours: a sample each, not a slice of every image
+    read = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    steps = grain.MapDataset.range(start_step, len(batches))
+    return iter(steps.map(batches.__getitem__).to_iter_dataset(read))
+
+
+def process_slots(batch_size, process_index, process_count):
+    """The positions of a global batch that a process makes: contiguous, in process order, as
+    devices are, so that a run's devices see the same samples however many processes hold them."""
+    if batch_size % process_count:
+        raise UserError(
+            f"config.batch_size = {batch_size} cannot be shared by {process_count} processes; "
+            f"choose a multiple"
+        )
+    local = batch_size // process_count
+    return range(process_index * local, (process_index + 1) * local)
+
+
+def collate(samples):
+    """[(item, name), ...] to (dict of stacked arrays, list of names)."""
+    items, names = zip(*samples, strict=True)
+    return {key: np.stack([item[key] for item in items]) for key in items[0]}, list(names)

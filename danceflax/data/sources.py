@@ -1,0 +1,39 @@
+"""Opens the source of samples that a config names."""
+
+import os
+
+from danceflax.data.coco import CocoSource
+from danceflax.data.letsdance import LetsDanceSource
+from danceflax.errors import UserError
+
+SOURCES = ("folder", "coco")
+
+
+def open_source(config, split, skeleton, training=False):
+    """Opens one split of a data set; see docs/architecture.md for what a source gives.
+
+    Args:
+      config: `config.data`, with the fields
+        source: "folder", a Let's Dance root; or "coco".
+        root: the folder of the data set.
+        images, annotations: for "coco" only, and only where they are not at
+          ROOT/<split> and ROOT/annotations/person_keypoints_<split>.json; "{}" in them stands for
+          the split's name.
+      split: a split's name, or a split file's path.
+      skeleton: the `Skeleton` of the records.
+      training: whether to draw samples (COCO: one a main person) or to see each image once.
+
+    Raises:
+      UserError: the source is unknown, or what it should read is missing or at fault.
+    """
+    if config.source == "folder":
+        return LetsDanceSource(config.root, split, skeleton)
+    if config.source == "coco":
+        images = config.get("images") or os.path.join(config.root, "{}")
+        annotations = config.get("annotations") or os.path.join(
+            config.root, "annotations", "person_keypoints_{}.json"
+        )
+        return CocoSource(images.format(split), annotations.format(split), skeleton, training)
+    raise UserError(
+        f"config.data.source is {config.source!r}; choose {' or '.join(map(repr, SOURCES))}"
+    )
