@@ -1,0 +1,1 @@
+"""Published weight files in, and this project's weights out; numpy only."""

@@ -1,0 +1,93 @@
+"""A pickle reader that can run no code.
+
+Python's own unpickler does the work, with two fences. Before it starts, the opcodes are counted and
+their memo indices checked, so that a small file cannot ask for much time or memory. While it runs,
+every global must be on the caller's list, and what the list gives are `Call`s and strings, never a
+class or a module's own function: there is nothing whose attributes a pickle could change.
+"""
+
+import io
+import pickle
+import pickletools
+
+from danceflax.errors import UserError
+
+MAX_OPCODES = 500_000  # some thousands suffice for the largest published file
+MAX_TUPLES = 20_000  # hashing tuples nested deeper than this could overflow the C stack
+
+
+class Call:
+    """A function that a pickle may call; it cannot be changed by one."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, *args):
+        return self._function(*args)
+
+    def __setstate__(self, state):
+        raise pickle.UnpicklingError("a function has no state")
+
+
+class Dict(dict):
+    """Stands for OrderedDict; attributes that the pickle wants to set are dropped."""
+
+    def __setstate__(self, state):
+        pass
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data, allowed, path, persistent_load):
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self._allowed, self._path, self._persistent_load = allowed, path, persistent_load
+
+    def find_class(self, module, name):
+        if f"{module}.{name}" not in self._allowed:
+            raise UserError(
+                f"{self._path}: refused, because reading it would run {module}.{name}; save plain "
+                "arrays instead (in PyTorch: torch.save(model.state_dict(), path))"
+            )
+        return self._allowed[f"{module}.{name}"]
+
+    def persistent_load(self, pid):
+        if self._persistent_load is None:
+            raise pickle.UnpicklingError("it refers to data outside the pickle")
+        return self._persistent_load(pid)
+
+
+def load(stream, allowed, path, persistent_load=None):
+    """Unpickles one object and leaves the stream behind its end.
+
+    Args:
+      stream: a seekable binary file.
+      allowed: {"module.name": `Call` or a string}, the globals that may occur.
+      path: the file's name for messages.
+      persistent_load: makes an object from a persistent id.
+
+    Raises:
+      UserError: the pickle needs another global, is damaged, or is larger than any weight file's.
+    """
+    start = stream.tell()
+    try:
+        _check_opcodes(stream)
+        end = stream.tell()
+        stream.seek(start)
+        return _Unpickler(stream.read(end - start), allowed, path, persistent_load).load()
+    except UserError:
+        raise
+    except Exception as error:  # hostile bytes raise nearly anything, from IndexError to TypeError
+        raise UserError(
+            f"{path} is damaged or not a weight file: its pickle at byte {start} cannot be read "
+            f"({' '.join(str(error).split())[:120] or type(error).__name__})"
+        ) from None
+
+
+def _check_opcodes(stream):
+    tuples = 0
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), 1):
+        tuples += opcode.name.startswith(("TUPLE", "FROZENSET"))
+        too_large = opcode.name.endswith("PUT") and argument > MAX_OPCODES
+        if count > MAX_OPCODES or tuples > MAX_TUPLES or too_large:
+            raise pickle.UnpicklingError("it is larger than a weight file's")
