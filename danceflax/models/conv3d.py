@@ -1,0 +1,102 @@
+"""3-D convolution and max-pooling over clips, written as what runs fastest on each backend.
+
+On a GPU or TPU they are the library's own operations. XLA's CPU backend is slow at both: there a
+convolution becomes one 2-D convolution (or a matrix product) and pooling one axis after another,
+with the same values; `benchmarks/bench_conv3d.py` measures the difference. Padding is TensorFlow's
+SAME throughout, which the published I3D weights expect: the odd cell goes at the end.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from danceflax.models.layers import he_normal
+
+
+def same_padding(size, window, stride):
+    """(before, after) such that ceil(size / stride) windows cover the axis."""
+    total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
+
+
+def _windows(x, axis, window, stride, fill=0.0):
+    """The `window` shifted, strided views of a padded axis; the i-th holds cell i of each window."""
+    before, after = same_padding(x.shape[axis], window, stride)
+    out = -(-x.shape[axis] // stride)
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (before, after)
+    x = jnp.pad(x, padding, constant_values=fill)
+    stop = (out - 1) * stride + 1
+    return [lax.slice_in_dim(x, i, i + stop, stride, axis) for i in range(window)]
+
+
+def conv3d(x, kernel, strides=(1, 1, 1)):
+    """3-D convolution, SAME padding.
+
+    Args:
+      x: [B, T, H, W, C].
+      kernel: [kt, kh, kw, C, D].
+      strides: over time, height and width.
+
+    Returns:
+      [B, ceil(T / st), ceil(H / sh), ceil(W / sw), D].
+    """
+    if jax.default_backend() != "cpu":
+        layout = ("NDHWC", "DHWIO", "NDHWC")
+        return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
+    if kernel.shape[:3] == (1, 1, 1) and tuple(strides) == (1, 1, 1):
+        return x @ kernel[0, 0, 0]
+    # The frames a time step sees are stacked as channels: one 2-D convolution does the rest.
+    x = jnp.concatenate(_windows(x, 1, kernel.shape[0], strides[0]), -1)
+    kt, kh, kw, c, d = kernel.shape
+    kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
+    y = lax.conv_general_dilated(
+        x.reshape(-1, *x.shape[2:]),
+        kernel,
+        strides[1:],
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def max_pool3d(x, window, strides):
+    """Max-pooling over time, height and width, SAME padding. [B, T, H, W, C] -> the same rank.
+
+    On the CPU a maximum that several cells share hands each a part of the gradient, elsewhere the
+    first cell all of it. After a ReLU only the ties at zero are common, and they carry none.
+    """
+    if jax.default_backend() != "cpu":
+        return nn.max_pool(x, window_shape=tuple(window), strides=tuple(strides), padding="SAME")
+    for axis in (3, 2, 1):
+        first, *rest = _windows(x, axis, window[axis - 1], strides[axis - 1], -jnp.inf)
+        for other in rest:
+            first = jnp.maximum(first, other)
+        x = first
+    return x
+
+
+class Conv3D(nn.Module):
+    """A 3-D convolution layer. [B, T, H, W, C] -> [B, T', H', W', features], SAME padding.
+
+    Its parameters are those of `nn.Conv`: `kernel` [kt, kh, kw, C, features] and `bias`.
+    """
+
+    features: int
+    kernel_size: tuple = (3, 3, 3)
+    strides: tuple = (1, 1, 1)
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", he_normal, shape, jnp.float32)
+        y = conv3d(x.astype(self.dtype), kernel.astype(self.dtype), self.strides)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + bias.astype(self.dtype)
+        return y
