@@ -74,6 +74,8 @@ def parse_keypoints(text, where):
 
 def _read(text):
     """Detects the format by its content and reads it: (people, joints)."""
+    if not text.strip():
+        raise BadSampleError("the file is empty; nobody is written as []")
     try:
         data = json.loads(text)
     except ValueError as error:

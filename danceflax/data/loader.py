@@ -89,14 +89,15 @@ class EvaluationBatches:
         self._batch_size = batch_size
         self._slots = process_slots(batch_size, process_index, process_count)
         self._bad = BadSamples(max_bad_fraction, len(source))
-        self._blank = None
 
     def __len__(self):
         return -(-len(self._source) // self._batch_size)
 
     def __getitem__(self, k):
         samples = [self._sample(k * self._batch_size + slot) for slot in self._slots]
-        return collate([sample or (self._make_blank(), "") for sample in samples])
+        pattern = next(filter(None, samples), None) or self._first_readable()
+        blank = {key: np.zeros_like(value) for key, value in pattern[0].items()}, ""
+        return collate([sample or blank for sample in samples])
 
     def _sample(self, index):
         if index >= len(self._source):
@@ -110,14 +111,12 @@ class EvaluationBatches:
         self._bad.count()
         return item, record["name"]
 
-    def _make_blank(self):
-        """Zeros, and weight 0, in the shape of the first sample that can be read."""
-        if self._blank is None:
-            found = next(filter(None, map(self._sample, range(len(self._source)))), None)
-            if found is None:
-                raise UserError(f"{self._source}: no sample can be read")
-            self._blank = {key: np.zeros_like(value) for key, value in found[0].items()}
-        return self._blank
+    def _first_readable(self):
+        """For a batch of nothing but padding, a sample to take the shapes from."""
+        found = next(filter(None, map(self._sample, range(len(self._source)))), None)
+        if found is None:
+            raise UserError(f"{self._source}: no sample can be read")
+        return found
 
 
 class BadSamples:

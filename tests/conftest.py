@@ -1,0 +1,56 @@
+"""What all tests share: JAX on the CPU with a compilation cache, the real data, made-up roots."""
+
+import json
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
+)
+
+import cv2
+import numpy as np
+import pytest
+
+from danceflax.skeleton import COCO17_JOINTS
+
+
+def shared_data(*parts):
+    """The path of a file of the real data; skips the test where there is none.
+
+    DANCEFLAX_DATA names the folder; by default it is ../shared/data beside the repository.
+    """
+    default = pathlib.Path(__file__).parents[2] / "shared" / "data"
+    path = pathlib.Path(os.environ.get("DANCEFLAX_DATA", default)).joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is not there; set DANCEFLAX_DATA to the folder of the real data")
+    return path
+
+
+def letsdance_json(people):
+    """The Let's Dance keypoint JSON of people [P, 17, >= 2]."""
+    pairs = [zip(COCO17_JOINTS, np.asarray(p, float)[:, :2].tolist(), strict=True) for p in people]
+    return json.dumps([[["person"], *person] for person in pairs])
+
+
+def make_root(root, num_frames=12, size=(90, 160), dance="tango", people=1, seed=0):
+    """Writes a small Let's Dance root with a train split; the frames' names, in its order."""
+    rng = np.random.default_rng(seed)
+    for folder in ("frames", "keypoints", "pose_training_split"):
+        (root / folder / ("" if "split" in folder else dance)).mkdir(parents=True, exist_ok=True)
+    names = [f"{dance}/-2W1_fHl-RM_033_{i:04d}.jpg" for i in range(num_frames)]
+    for i, name in enumerate(names):
+        image = rng.integers(0, 255, (*size, 3), np.uint8)
+        image[0, 0] = i
+        cv2.imwrite(str(root / "frames" / name), image)
+        points = rng.uniform(0.3, 0.7, (people, 17, 2)) * (size[1], size[0])
+        (root / "keypoints" / name).with_suffix(".json").write_text(letsdance_json(points))
+    write_split(root / "pose_training_split" / "train.csv", names)
+    return names
+
+
+def write_split(path, names, prefix="data/letsdance/frames/"):
+    """Writes a frame split CSV of names <dance>/<file>."""
+    rows = [f"{prefix}{name},{name.split('/')[0]}" for name in names]
+    path.write_text("\n".join(["file_path,dance_type", *rows]) + "\n")
