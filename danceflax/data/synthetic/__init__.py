@@ -1,4 +1,4 @@
-"""Synthetic dancers: rendered clips whose classes differ only in motion, in the Let's Dance layout."""
+"""Synthetic dancers: clips whose classes differ only in motion, in the Let's Dance layout."""
 
 from danceflax.data.synthetic.choreography import DANCES
 from danceflax.data.synthetic.dataset import write_dataset

@@ -10,9 +10,9 @@ import numpy as np
 
 CHANNELS = "steps hips bounce left_arm right_arm twist head spin travel".split()
 
-# Cycles per second of each channel, in the order of CHANNELS. Speeds within one channel differ by a
-# factor of two or by zero against something, far more than the tempo varies; none exceeds 2 Hz, so
-# that 12 frames a second show them without aliasing; and no dance is another one seen in a mirror.
+# Cycles per second of each channel, in the order of CHANNELS. Two dances differ in three channels
+# or more, by a factor of 1.5 or by rest against movement, far more than the tempo varies, and do so
+# in a mirror too. No channel reaches 2 Hz: 12 frames a second show them all without aliasing.
 TEMPI = {
     #            steps hips bounce l_arm r_arm twist head   spin travel
     "waltz":     (0.8, 0.0, 0.8,   0.0,  0.0,  0.0,  0.0,  0.35,  0.35),
@@ -21,8 +21,8 @@ TEMPI = {
     "cha":       (1.8, 1.8, 0.0,   0.9,  0.9,  0.0,  0.0,   0.0,   0.0),
     "samba":     (0.9, 0.9, 1.8,   0.45, 0.0,  0.9,  0.0,   0.0,   0.0),
     "jive":      (1.8, 0.0, 1.8,   1.8,  1.8,  0.0,  0.9,   0.0,   0.0),
-    "quickstep": (1.8, 0.0, 0.9,   0.0,  0.0,  0.0,  0.0, -0.35,   0.7),
-    "swing":     (0.9, 0.0, 0.9,   0.9,  0.9,  0.45, 0.0,   0.6,   0.0),
+    "quickstep": (1.8, 0.0, 0.9,   0.0,  0.0,  0.0,  0.0,   0.0,   0.7),
+    "swing":     (0.9, 0.0, 0.9,   0.9,  0.9,  0.45, 0.0,  -0.6,   0.0),
 }  # fmt: skip
 DANCES = tuple(TEMPI)
 TEMPO_SPREAD = 0.08
@@ -33,7 +33,7 @@ STYLE = {
     "stride": (0.05, 0.10), "stride_angle": (-0.7, 0.7), "lift": (0.05, 0.11),
     "stance": (0.005, 0.04), "turnout": (0.1, 0.5),
     "sway": (0.025, 0.05), "hip_roll": (0.10, 0.22), "side_lean": (0.05, 0.14),
-    "bounce": (0.06, 0.11), "lean": (-0.03, 0.12),
+    "bounce": (0.05, 0.09), "lean": (-0.03, 0.12),
     "left_raise": (0.6, 1.0), "left_mid": (1.1, 1.8), "left_side": (0.1, 0.9),
     "left_sweep": (0.15, 0.4), "left_bend": (0.6, 1.4), "left_flex": (0.2, 0.55),
     "left_lag": (0.0, 1.0),

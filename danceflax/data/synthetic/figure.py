@@ -89,40 +89,39 @@ def _pelvis_points(body):
     for side, sign in SIDES.items():
         points[f"{side}_hip"] = _vector(sign * body["hip"], 0, 0)
         points[f"{side}_flank"] = _vector(sign * 0.9 * body["hip"], 0, 0.045)
-    for k in range(6):  # the hem of a skirt
-        angle = np.pi * (k + 0.5) / 3
-        points[f"hem{k}"] = _vector(0.135 * np.cos(angle), 0.12 * np.sin(angle), -0.2)
+    for k in range(4):  # the hem of a skirt
+        angle = np.pi * (k + 0.5) / 2
+        points[f"hem{k}"] = _vector(0.14 * np.cos(angle), 0.125 * np.sin(angle), -0.19)
     return points
 
 
 def _chest_points(body):
     torso, points = body["torso"], {"collar": _vector(0, 0, body["torso"] + 0.012)}
-    points["chest"] = _vector(0, 0.008, 0.62 * torso)
-    points["belly"] = _vector(0, 0.006, 0.12 * torso)
-    points["throat"] = _vector(0, 0.045, 0.95 * torso)
-    points["button0"] = _vector(0, 0.078, 0.72 * torso)
-    points["button1"] = _vector(0, 0.076, 0.46 * torso)
-    points["button2"] = _vector(0, 0.074, 0.2 * torso)
+    points["throat"] = _vector(0, 0.040, 0.95 * torso)
+    points["button0"] = _vector(0, 0.056, 0.72 * torso)
+    points["button1"] = _vector(0, 0.056, 0.46 * torso)
+    points["button2"] = _vector(0, 0.052, 0.2 * torso)
     points["nape"] = _vector(0, -0.06, 0.7 * torso)
     for side, sign in SIDES.items():
         points[f"{side}_shoulder"] = _vector(sign * body["shoulder"], 0, torso)
         points[f"{side}_rib"] = _vector(sign * 0.52 * body["shoulder"], 0, 0.55 * torso)
         points[f"{side}_side"] = _vector(sign * 0.40 * body["shoulder"], 0, 0.05 * torso)
-    for row, (z, w) in enumerate([(0.15, 0.8), (0.42, 0.88), (0.69, 0.98)]):  # bands of a shirt
-        for k, (x, y) in enumerate([(-1, 0), (1, 0), (0, -0.75), (0, 0.75)]):
-            reach = w * (0.045 + 0.3 * body["shoulder"])
-            points[f"band{row}{k}"] = _vector(x * reach, y * reach, z * torso)
+    for row, (z, w) in enumerate([(0.15, 0.45), (0.42, 0.5), (0.69, 0.52)]):  # bands of a shirt
+        thick = 0.054 * body["girth"] - 0.013
+        for k, (x, y) in enumerate([(-1, 0), (1, 0), (0, -1), (0, 1)]):
+            reach = x * (w * body["shoulder"] + thick)
+            points[f"band{row}{k}"] = _vector(reach, y * thick, z * torso)
     return points
 
 
 # On the head, in its radii: x to the right, y forward, z up.
 _HEAD_POINTS = {
-    "skull": (0, 0, 0), "jaw": (0, 0.22, -0.52), "nose": (0, 1.1, -0.18),
-    "mouth": (0, 0.93, -0.56), "left_lip": (-0.22, 0.88, -0.54), "right_lip": (0.22, 0.88, -0.54),
-    "left_eye": (-0.38, 0.86, 0.06), "right_eye": (0.38, 0.86, 0.06),
-    "left_pupil": (-0.38, 0.97, 0.05), "right_pupil": (0.38, 0.97, 0.05),
-    "left_brow": (-0.56, 0.80, 0.30), "right_brow": (0.56, 0.80, 0.30),
-    "left_brow_end": (-0.22, 0.93, 0.32), "right_brow_end": (0.22, 0.93, 0.32),
+    "skull": (0, 0, 0), "jaw": (0, 0.22, -0.52), "nose": (0, 1.04, -0.2),
+    "mouth": (0, 0.84, -0.58), "left_lip": (-0.22, 0.79, -0.55), "right_lip": (0.22, 0.79, -0.55),
+    "left_eye": (-0.38, 0.78, 0.04), "right_eye": (0.38, 0.78, 0.04),
+    "left_pupil": (-0.38, 0.86, 0.03), "right_pupil": (0.38, 0.86, 0.03),
+    "left_brow": (-0.56, 0.74, 0.30), "right_brow": (0.56, 0.74, 0.30),
+    "left_brow_end": (-0.22, 0.88, 0.30), "right_brow_end": (0.22, 0.88, 0.30),
     "left_cheek": (-0.55, 0.72, -0.35), "right_cheek": (0.55, 0.72, -0.35),
     "left_ear": (-0.98, -0.05, -0.05), "right_ear": (0.98, -0.05, -0.05),
     "crown": (0, -0.25, 0.62), "occiput": (0, -0.32, 0.12), "bun": (0, -0.75, 0.85),
@@ -148,6 +147,7 @@ def _pose_leg(points, body, style, sin, cos, root, heading, side, sign):
     thigh, shin = body["thigh"][..., None], body["shin"][..., None]
     knee, ankle = _bend(hip, ankle, thigh, shin, toward)
     points[f"{side}_knee"], points[f"{side}_ankle"] = knee, ankle
+    points[f"{side}_thigh"] = hip + 0.72 * (knee - hip)  # what a skirt must cover
     droop = 0.8 * (ankle[..., 2:] - 0.045)
     points[f"{side}_heel"] = ankle - 0.022 * toward - 0.024 * UP
     points[f"{side}_toe"] = ankle + 0.088 * toward - (0.03 + droop) * UP
