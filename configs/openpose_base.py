@@ -4,6 +4,7 @@ configs/README.md says what each does and which values it takes.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 
 def group(pattern, **changes):
@@ -49,9 +50,9 @@ def get_config():
     config.model.remat = False  # recompute stages in the backward pass: less memory, more work
 
     config.data = ConfigDict()
-    config.data.source = "letsdance"  # letsdance (a folder), coco
+    config.data.source = "folder"  # folder (a Let's Dance root), coco
     config.data.root = "data/letsdance"  # folder of the data set
-    config.data.train_split = "train"  # letsdance: pose_training_split/<split>.csv; coco: a file
+    config.data.train_split = "train"  # folder: pose_training_split/<split>.csv; see data/README.md
     config.data.val_split = "val"  # likewise, for evaluation
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment
@@ -62,9 +63,10 @@ def get_config():
     config.augment.scale = (0.5, 1.1)  # random factor of the main person's size
     config.augment.target_scale = 0.6  # the main person's height / crop height before `scale`
     config.augment.rotation = 40.0  # largest rotation either way, degrees
-    config.augment.jitter = 40.0  # largest shift of the crop either way, pixels
+    config.augment.jitter = 40.0  # largest shift either way, pixels of a crop 368 high
     config.augment.flip = 0.5  # probability of mirroring
-    config.augment.colour = 0.2  # strength of brightness, contrast, saturation changes; 0 is off
+    # Largest changes of brightness (grey levels), contrast, saturation (factors), hue (degrees).
+    config.augment.colour = (24.0, 0.25, 0.3, 10.0)
 
     config.targets = ConfigDict()
     config.targets.sigma = 7.0  # heatmap Gaussian's standard deviation, input pixels
@@ -87,10 +89,12 @@ def get_config():
     config.decode.refine = "grid"  # grid (fast), upsample (x8 bicubic, as published)
     config.decode.max_people = 20  # people returned an image
     config.decode.max_peaks = 32  # candidates a joint
-    config.decode.peak_threshold = 0.05  # least heatmap value of a joint
-    config.decode.paf_threshold = 0.05  # least agreement of a sample with the limb's direction
-    config.decode.min_joints = 3  # joints a person must have
-    config.decode.min_score = 0.2  # least mean score of a person
+    # None: what the rule's authors use; see make_decoder.
+    config.decode.peak_threshold = placeholder(float)  # least heatmap value of a joint
+    config.decode.paf_threshold = placeholder(float)  # least agreement of a point with its limb
+    config.decode.paf_ratio = placeholder(float)  # share of a limb's points that must agree
+    config.decode.min_joints = placeholder(int)  # joints a person must have
+    config.decode.min_score = 0.4  # least score of a person, for each joint
 
     config.eval = ConfigDict()
     config.eval.batch_size = 8  # images a step, over all devices
@@ -118,7 +122,6 @@ def shrink(config):
     config.augment.size = (128, 128)
     config.augment.scale = (0.7, 1.2)
     config.augment.rotation = 15.0
-    config.augment.jitter = 12.0
     config.eval.size = (128, 128)
     config.eval.limit = 64
     config.optimizer.average_decay = 0.99

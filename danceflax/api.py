@@ -9,6 +9,7 @@ from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
 from danceflax.models import openpose
 from danceflax.training import checkpoints
+from danceflax.training.report import console
 
 MODELS = {
     "openpose_coco": (openpose.OpenPoseCOCO, "coco18"),
@@ -84,3 +85,33 @@ def describe(model, skeleton, normalisation):
         "skeleton": skeleton.to_dict(),
         "normalisation": {key: list(map(float, normalisation[key])) for key in ("mean", "std")},
     }
+
+
+def start_from(path, variables, skeleton, allow_missing):
+    """Weights of a checkpoint put into a fresh network's variables, for `config.init_from`.
+
+    Args:
+      path: as for `load_checkpoint`.
+      variables: the fresh network's.
+      skeleton: the fresh network's; None for a classifier.
+      allow_missing: regex of the parameters that may stay fresh; "" for none.
+
+    Returns:
+      (variables, the normalisation that these weights want).
+
+    Raises:
+      UserError: they do not fit.
+    """
+    loaded, config = checkpoints.load_model(path)
+    other = config.get("skeleton")
+    if skeleton and other and not allow_missing:
+        other = skeletons.Skeleton.from_dict(other, where=str(path))
+        if (other.joints, other.limbs) != (skeleton.joints, skeleton.limbs):
+            raise UserError(
+                f"{path} was trained on the skeleton {other.name}, the config has {skeleton.name}; "
+                f"set config.model.skeleton={other.name}, or config.init_allow_missing to a regex "
+                "of the layers to start from scratch"
+            )
+    variables, fresh = checkpoints.merge_variables(variables, loaded, path, allow_missing)
+    console.print(f"weights from {path}; from scratch: {', '.join(fresh) if fresh else 'none'}")
+    return variables, config["normalisation"]

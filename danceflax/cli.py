@@ -36,6 +36,24 @@ def flatten(config, prefix=""):
     return flat
 
 
+def parse_numbers(name, words):
+    """The numbers of a list flag, as a tuple of float."""
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError:
+        raise UserError(f"--{name}={','.join(words)} is not a list of numbers") from None
+
+
+def parse_size(name, words, multiple=8):
+    """(height, width) of a list flag of one or two numbers, multiples of `multiple`."""
+    numbers = parse_numbers(name, words)
+    if len(numbers) not in (1, 2) or any(n <= 0 or n % multiple for n in numbers):
+        raise UserError(
+            f"--{name}={','.join(words)}: expected height,width in multiples of {multiple}"
+        )
+    return int(numbers[0]), int(numbers[-1])
+
+
 def fail(message):
     """Prints one line and exits with status 2."""
     _errors.print(f"error: {message}")

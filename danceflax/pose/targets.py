@@ -58,9 +58,10 @@ def _pafs(people, skeleton, shape, stride, limb_width, mode):
     ends = to_grid(people[..., :2], stride) if mode == "paper" else people[..., :2] * scale
     a, b = ends[:, :, limbs[:, 0]], ends[:, :, limbs[:, 1]]  # [B, P, L, 2] grid cells
     present = (people[:, :, limbs[:, 0], 2] > 0) & (people[:, :, limbs[:, 1], 2] > 0)
-    length = jnp.sqrt(((b - a) ** 2).sum(-1))
-    present &= length > 1e-4  # a limb of no length has no direction
-    unit = (b - a) / jnp.maximum(length, 1e-4)[..., None]
+    squared = ((b - a) ** 2).sum(-1)
+    present &= squared > 1e-8  # a limb of no length has no direction
+    length = jnp.sqrt(jnp.maximum(squared, 1e-8))
+    unit = (b - a) / length[..., None]
 
     x = jnp.arange(shape[1], dtype=jnp.float32)
     y = jnp.arange(shape[0], dtype=jnp.float32)[:, None]

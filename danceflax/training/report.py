@@ -69,8 +69,8 @@ class Report:
         if self._bar:
             self._bar.update(self._task, completed=step)
 
-    def scalars(self, step, split, values):
-        """Logs {name: number} of a split ("train", "val") at a step."""
+    def scalars(self, step, split, values, shown=None):
+        """Logs {name: number} of a split ("train", "val") at a step; the screen gets `shown`."""
         if not self.active:
             return
         values = dict(values)
@@ -85,7 +85,7 @@ class Report:
         for name, value in values.items():
             self._writer.add_scalar(f"{split}/{name}", value, step)
         if split != "train":
-            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            text = "  ".join(f"{name} {value:.4g}" for name, value in (shown or values).items())
             console.print(f"step {step}  {split}  {text}")
         elif self._bar:
             text = f"loss {values['loss']:.4g}  {values['images_per_second']:.1f} images/s"

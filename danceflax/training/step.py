@@ -42,7 +42,9 @@ def create_state(variables, optimizer, average=False):
     return TrainState(jnp.int32(0), params, model_state, optimizer.init(params), copy)
 
 
-def make_train_step(loss_fn, optimizer, trained, *, seed=0, accumulate=1, average_decay=0.0):
+def make_train_step(
+    loss_fn, optimizer, trained, *, seed=0, accumulate=1, average_decay=0.0, schedules=None
+):
     """Builds the step. It runs under a mapped axis called `AXIS`, a shard of the batch each.
 
     Args:
@@ -53,6 +55,7 @@ def make_train_step(loss_fn, optimizer, trained, *, seed=0, accumulate=1, averag
       seed: of dropout and the like; the key of a step is a function of (seed, step, device).
       accumulate: parts the shard is cut into, one after the other: less memory, the same update.
       average_decay: of the moving average of the parameters per step; 0 switches it off.
+      schedules: {group: learning rate as a function of the step}, reported as "lr/<group>".
 
     Returns:
       step(state, batch) -> (state, metrics); metrics are summed over devices and hold "loss" and
@@ -109,6 +112,8 @@ def make_train_step(loss_fn, optimizer, trained, *, seed=0, accumulate=1, averag
             decay = jnp.minimum(average_decay, (1.0 + t) / (10.0 + t))
             average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, average, params)
         metrics |= {"loss": (total, count), "grad_norm": (optax.global_norm(grads), 1.0)}
+        for name, schedule in (schedules or {}).items():
+            metrics[f"lr/{name}"] = (schedule(state.step), 1.0)
         state = TrainState(state.step + 1, params, model_state, opt_state, average)
         return state, metrics
 

@@ -1,0 +1,97 @@
+"""Peaks of the heatmaps: where each joint may be, to a fraction of a cell."""
+
+import jax.numpy as jnp
+from jax import lax
+
+from danceflax.pose.decode.interpolation import upsample
+from danceflax.pose.grid import to_grid
+
+# The training Gaussian is cut below 1 %: the fit trusts no logarithm below that share of the peak.
+FLOOR = 0.01
+
+
+def find_peaks_on_grid(maps, threshold, max_peaks):
+    """Largest local maxima, refined by a Gaussian fitted to the grid's cells.
+
+    The logarithm of a Gaussian is a parabola, so three cells in a row give its centre and height
+    exactly. At the border the three outermost cells are fitted. A peak never leaves its cell.
+
+    Args:
+      maps: [B, J, h, w] float32 heatmaps without the background; h and w at least 3.
+      threshold: a peak's cell must exceed it.
+      max_peaks: K, the most peaks kept a joint, highest first.
+
+    Returns:
+      xy [B, J, K, 2] in grid coordinates, score [B, J, K]: the fitted height, 0 where no peak is.
+    """
+    score, y, x = _top_maxima(maps, threshold, max_peaks)
+    peak_y, gain_y = _fit_axis(maps, y, x, score, axis="y")
+    peak_x, gain_x = _fit_axis(maps, y, x, score, axis="x")
+    height = jnp.minimum(score * jnp.exp(gain_y + gain_x), jnp.maximum(score, 1.0))
+    return jnp.stack([peak_x, peak_y], -1), jnp.where(score > 0, height, 0.0)
+
+
+def find_peaks_upsampled(maps, threshold, max_peaks, stride):
+    """Largest local maxima of the maps upsampled to the input's size, as published.
+
+    Bicubic upsampling, 3x3 maxima but for the outermost pixels (where the replicated border makes
+    ripples), then the centroid of the positive values in the 7x7 pixels about the maximum
+    (OpenPose, nmsBase.cpp). Arguments and results as for `find_peaks_on_grid`.
+    """
+    height, width = (size * stride for size in maps.shape[-2:])
+    maps = upsample(maps, to_grid(jnp.arange(height), stride), to_grid(jnp.arange(width), stride))
+    score, y, x = _top_maxima(maps, threshold, max_peaks, beyond=jnp.inf)
+    offsets = jnp.arange(-3, 4)
+    near_y = y[..., None, None] + offsets[:, None]
+    near_x = x[..., None, None] + offsets
+    inside = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
+    weight = jnp.where(inside, jnp.maximum(_read(maps, near_y, near_x), 0.0), 0.0)
+    total = jnp.maximum(weight.sum((-2, -1)), 1e-9)
+    peak_y = (weight * near_y).sum((-2, -1)) / total
+    peak_x = (weight * near_x).sum((-2, -1)) / total
+    return to_grid(jnp.stack([peak_x, peak_y], -1), stride), score
+
+
+def _top_maxima(maps, threshold, max_peaks, beyond=-jnp.inf):
+    """Scores (0: none) and cells (y, x), each [B, J, K], of the 3x3 maxima above the threshold.
+
+    Among equal neighbours the first in reading order wins, so a flat map gives one peak. `beyond`
+    is the value outside the map: infinity keeps peaks off the outermost cells.
+    """
+    height, width = maps.shape[-2:]
+    padded = jnp.pad(maps, [(0, 0)] * 2 + [(1, 1)] * 2, constant_values=beyond)
+    peak = maps > threshold
+    for i in range(9):
+        if i != 4:
+            dy, dx = divmod(i, 3)
+            neighbour = padded[..., dy : dy + height, dx : dx + width]
+            peak &= (maps > neighbour) if i < 4 else (maps >= neighbour)
+    score, cell = lax.top_k(
+        jnp.where(peak, maps, 0.0).reshape(*maps.shape[:2], -1), min(max_peaks, height * width)
+    )
+    return score, cell // width, cell % width
+
+
+def _fit_axis(maps, y, x, score, axis):
+    """Vertex of the parabola through three logarithms, and how far it rises above the cell's."""
+    peak, size = (y, maps.shape[-2]) if axis == "y" else (x, maps.shape[-1])
+    centre = jnp.clip(peak, 1, size - 2)
+    line = centre[..., None] + jnp.arange(-1, 2)
+    cells = (line, x[..., None]) if axis == "y" else (y[..., None], line)
+    floor = FLOOR * jnp.maximum(score, 1e-9)[..., None]
+    before, middle, after = jnp.moveaxis(jnp.log(jnp.maximum(_read(maps, *cells), floor)), -1, 0)
+    slope = 0.5 * (after - before)
+    bend = before - 2 * middle + after
+    curved = bend < -1e-6
+    vertex = jnp.where(curved, centre - slope / jnp.where(curved, bend, 1.0), peak)
+    vertex = jnp.clip(vertex, peak - 0.5, peak + 0.5)
+    t, t0 = vertex - centre, peak - centre
+    return vertex, slope * (t - t0) + 0.5 * bend * (t**2 - t0**2)
+
+
+def _read(maps, y, x):
+    """maps [B, J, h, w] at cells y, x [B, J, ...]; cells outside read the border."""
+    height, width = maps.shape[-2:]
+    cell = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
+    flat = maps.reshape(*maps.shape[:2], -1)
+    return jnp.take_along_axis(flat, cell.reshape(*cell.shape[:2], -1), -1).reshape(cell.shape)

@@ -1,0 +1,215 @@
+"""Pictures: people drawn as skeletons, maps laid over the image, panels for training reports.
+
+Every function takes and returns uint8 RGB images [H, W, 3] and leaves its input unchanged.
+"""
+
+import cv2
+import numpy as np
+
+# Sub-pixel drawing: OpenCV takes fixed-point coordinates with this many fractional bits.
+SHIFT = 4
+TITLES = (
+    "input",
+    "target heatmaps",
+    "predicted heatmaps",
+    "target PAFs",
+    "predicted PAFs",
+    "people found",
+)
+PAPER, INK, GAP, TITLE_HEIGHT = 250, 40, 6, 26
+
+
+def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85):
+    """Draws people's limbs and joints.
+
+    Hue runs over the limbs from the right side (warm) through the middle (green) to the left (cold),
+    as is usual in the field. Lines grow with the person. Between 0.05 and 0.5 a joint's confidence
+    shows as opacity.
+
+    Args:
+      image: uint8 [H, W, 3] RGB.
+      people: [P, J, 3] (x, y, confidence or visibility) in the image's pixels.
+      skeleton: a `Skeleton` with J joints.
+      threshold: joints under this confidence, and their limbs, are not drawn.
+      opacity: of a joint of full confidence, 0 to 1.
+    """
+    image = np.array(image)
+    people = np.asarray(people, float).reshape(-1, skeleton.num_joints, 3)
+    limb_colours, joint_colours = colours(skeleton)
+    redundant = skeleton.redundant
+    for person in people:
+        present = (person[:, 2] > 0) & (person[:, 2] >= threshold)
+        present &= np.isfinite(person).all(-1)
+        if not present.any():
+            continue
+        extent = np.ptp(person[present, :2], axis=0).max()
+        width = float(np.clip(extent / 40, 1.5, max(image.shape[:2]) / 60))
+        strength = opacity * np.clip(person[:, 2] / 0.5, 0.25, 1.0)
+        for k, (a, b) in enumerate(skeleton.limbs):
+            if present[a] and present[b] and not redundant[k]:
+                limb = _limb_outline(person[a, :2], person[b, :2], width)
+                _blend_polygon(image, limb, limb_colours[k], min(strength[a], strength[b]))
+        for j in np.flatnonzero(present):
+            disc = cv2.ellipse2Poly((0, 0), (100, 100), 0, 0, 360, 15) / 100
+            outline = person[j, :2] + disc * (width * 0.8)
+            _blend_polygon(image, outline, joint_colours[j], strength[j])
+    return image
+
+
+def draw_heatmaps(image, heatmaps, opacity=0.75):
+    """Lays heatmaps [h, w, J + 1] over the darkened image, each joint in a hue of its own.
+
+    The background map is not drawn. Where maps overlap the strongest joint shows.
+    """
+    joints = np.clip(np.nan_to_num(np.asarray(heatmaps, np.float32)[..., :-1]), 0, 1)
+    strongest = joints.argmax(-1)
+    value = np.take_along_axis(joints, strongest[..., None], -1)
+    hues = _hues(np.linspace(0, 1, joints.shape[-1], endpoint=False))
+    return _overlay(image, hues[strongest] * value, value, opacity)
+
+
+def draw_pafs(image, pafs, opacity=0.75):
+    """Lays PAFs [h, w, 2 L] over the darkened image: hue is direction, brightness is magnitude.
+
+    Where limbs overlap the strongest shows. Pointing right is red, down yellow-green, left cyan,
+    up violet.
+    """
+    vectors = np.nan_to_num(np.asarray(pafs, np.float32))
+    vectors = vectors.reshape(*vectors.shape[:2], -1, 2)
+    length = np.linalg.norm(vectors, axis=-1)
+    strongest = length.argmax(-1)[..., None]
+    value = np.clip(np.take_along_axis(length, strongest, -1), 0, 1)
+    x, y = np.moveaxis(np.take_along_axis(vectors, strongest[..., None], 2)[..., 0, :], -1, 0)
+    return _overlay(image, _hues(np.arctan2(y, x) / (2 * np.pi) % 1) * value, value, opacity)
+
+
+def training_panel(images, targets, predictions, people, skeleton, threshold=0.05):
+    """One picture for a training report: a row a sample, titled columns.
+
+    Args:
+      images: uint8 [N, H, W, 3].
+      targets, predictions: each a pair (heatmaps [N, h, w, J + 1], pafs [N, h, w, 2 L]).
+      people: [N, P, J, 3] the people decoded from the predictions.
+      skeleton: their `Skeleton`.
+      threshold: see `draw_people`.
+
+    Returns:
+      uint8 RGB: input, target and predicted heatmaps, target and predicted PAFs, people found.
+    """
+    rows = [
+        (
+            image,
+            draw_heatmaps(image, targets[0][n]),
+            draw_heatmaps(image, predictions[0][n]),
+            draw_pafs(image, targets[1][n]),
+            draw_pafs(image, predictions[1][n]),
+            draw_people(image, people[n], skeleton, threshold),
+        )
+        for n, image in enumerate(images)
+    ]
+    return make_grid(rows, TITLES)
+
+
+def make_grid(rows, titles):
+    """Rows of images [H, W, 3] of one size as one picture, with a title over each column.
+
+    Small images are enlarged so that titles can be read.
+    """
+    height, width = rows[0][0].shape[:2]
+    zoom = max(1, -(-200 // width))
+    height, width = height * zoom, width * zoom
+    shape = (
+        TITLE_HEIGHT + len(rows) * (height + GAP),
+        GAP + len(titles) * (width + GAP),
+        3,
+    )
+    picture = np.full(shape, PAPER, np.uint8)
+    for column, title in enumerate(titles):
+        left = GAP + column * (width + GAP)
+        _write(picture, title, left + width // 2, TITLE_HEIGHT // 2, width)
+        for row, images in enumerate(rows):
+            top = TITLE_HEIGHT + row * (height + GAP)
+            image = images[column]
+            if zoom > 1:
+                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+            picture[top : top + height, left : left + width] = image
+    return picture
+
+
+def colours(skeleton):
+    """Limb colours [L, 3] and joint colours [J, 3], uint8 RGB.
+
+    A right limb and the left one that mirrors it get hues the same distance to either side of green.
+    """
+    names = skeleton.joints
+    flip, _ = skeleton.limb_flip
+
+    def place(indices, mirror, side):
+        """Position 0 (right) to 1 (left) of each; those that mirror themselves lie about 0.5."""
+        position = np.full(len(indices), 0.5)
+        right = [k for k in indices if side(k) == "right"]
+        for rank, k in enumerate(right):
+            position[k] = 0.4 * rank / max(len(right) - 1, 1)
+            position[mirror[k]] = 1 - position[k]
+        middle = [k for k in indices if mirror[k] == k]
+        for rank, k in enumerate(middle):
+            position[k] = 0.5 + 0.1 * (rank + 0.5 - len(middle) / 2) / max(len(middle), 1)
+        return position
+
+    def limb_side(k):
+        sides = {names[joint].partition("_")[0] for joint in skeleton.limbs[k]}
+        return "right" if "right" in sides else "left"
+
+    limbs = place(range(len(flip)), flip, limb_side)
+    joints = place(range(len(names)), skeleton.flip, lambda j: names[j].partition("_")[0])
+    return tuple((_hues(0.83 * position) * 255).astype(np.uint8) for position in (limbs, joints))
+
+
+def _hues(turns):
+    """float32 [..., 3] RGB in [0, 1] of full saturation; hue in turns, 0 red, 1/3 green, 2/3 blue."""
+    angle = np.asarray(turns, np.float32)[..., None] * 6 + np.array([0, 4, 2], np.float32)
+    return np.clip(np.abs(angle % 6 - 3) - 1, 0, 1)
+
+
+def _overlay(image, colour, value, opacity):
+    """Blends a coloured map [h, w, 3] of strength `value` [h, w, 1] over a grey, darkened image."""
+    height, width = image.shape[:2]
+    layers = np.concatenate([colour, value], -1).astype(np.float32)
+    layers = cv2.resize(layers, (width, height), interpolation=cv2.INTER_LINEAR)
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None] * 0.45
+    blended = grey * (1 - opacity * layers[..., 3:]) + 255 * opacity * layers[..., :3]
+    return np.clip(blended, 0, 255).astype(np.uint8)
+
+
+def _limb_outline(a, b, width):
+    """Corners of a limb from a to b: a slim ellipse, as pose pictures in the field have it."""
+    along = (b - a) / 2
+    length = np.linalg.norm(along)
+    across = np.array([-along[1], along[0]]) / max(length, 1e-6) * (width * 0.7)
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
+    return (a + b) / 2 + np.cos(angle) * along + np.sin(angle) * across
+
+
+def _blend_polygon(image, outline, colour, opacity):
+    """Blends a filled polygon [N, 2] into the image in place; touches only the polygon's box."""
+    height, width = image.shape[:2]
+    left, top = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
+    right, bottom = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (width, height))
+    if left >= right or top >= bottom:
+        return
+    patch = image[top:bottom, left:right]
+    cover = np.zeros(patch.shape[:2], np.uint8)
+    points = np.round((outline - (left, top)) * (1 << SHIFT)).astype(np.int32)
+    cv2.fillPoly(cover, [points], 255, cv2.LINE_AA, SHIFT)
+    weight = cover[..., None] * (opacity / 255)
+    patch[:] = np.round(patch * (1 - weight) + np.asarray(colour, float) * weight)
+
+
+def _write(picture, text, x, y, width):
+    """Writes text centred on (x, y), shrunk to fit the width."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.55
+    (extent, _), _ = cv2.getTextSize(text, font, scale, 1)
+    scale *= min(1, width / extent)
+    (extent, rise), _ = cv2.getTextSize(text, font, scale, 1)
+    origin = (int(x - extent / 2), int(y + rise / 2))
+    cv2.putText(picture, text, origin, font, scale, (INK,) * 3, 1, cv2.LINE_AA)

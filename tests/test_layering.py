@@ -1,0 +1,53 @@
+"""Imports run one way (docs/architecture.md)."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent / "danceflax"
+LEAVES = {"errors", "skeleton", "normalisation"}
+
+# What each part of the package may import of the package, besides itself and the leaves.
+ALLOWED = {
+    "models": set(),
+    "pose": set(),
+    "data": set(),
+    "video": set(),
+    "weights": set(),
+    "training": set(),
+    "api": {"models", "training"},
+    "cli": set(),
+}
+# Packages that a part must not import.
+FORBIDDEN = {
+    "models": {"numpy", "cv2", "optax", "orbax", "pandas", "grain"},
+    "data": {"jax", "flax", "optax"},
+    "weights": {"jax", "flax", "cv2", "pandas", "torch", "orbax"},
+    "skeleton": {"jax", "flax", "cv2"},
+    "errors": {"jax", "numpy"},
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            if node.module == "danceflax":
+                yield from (f"danceflax.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    allowed = LEAVES | {part} | ALLOWED.get(part, set())
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        if package == "danceflax":
+            assert rest.split(".")[0] in allowed, f"{part} must not import {name}"
+        assert package not in FORBIDDEN.get(part, ()), f"{part} must not import {package}"
