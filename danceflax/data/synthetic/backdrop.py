@@ -52,8 +52,11 @@ def _cast_rays(rng, camera, scale, kind):
     x, y = eye_x + ray_x * distance, eye_y + ray_y * distance
     z = camera.height + ray_z * distance
 
-    floors = {"room": [textures.planks, textures.tiles, textures.carpet], "stage": [textures.planks, textures.carpet],
-              "outdoors": [textures.grass, textures.carpet, textures.tiles]}[kind]  # fmt: skip
+    floors = {
+        "room": (textures.planks, textures.tiles, textures.carpet),
+        "stage": (textures.planks, textures.carpet),
+        "outdoors": (textures.grass, textures.carpet, textures.tiles),
+    }[kind]
     floor = floors[rng.integers(len(floors))](rng)
     paper = {"room": textures.wallpaper, "stage": textures.curtain, "outdoors": textures.skyline}[
         kind

@@ -51,15 +51,16 @@ class Camera(NamedTuple):
         return np.stack([x, cos - y * sin, -sin - y * cos], -1)
 
     def place_people(self, rng, people):
-        """Draws [P, 2] places on the floor, in the picture and apart; the first at the origin."""
+        """Draws [P, 2] places on the floor, apart and with heads in the picture; the first at the
+        origin."""
         places = [np.zeros(2)]
         for _ in range(200):
             if len(places) == people:
                 break
             place = rng.uniform((-2.2, -0.8), (2.2, 3.0))
-            (x, _), _ = self.project(np.array([*place, 0.9]))
+            (x, y), _ = self.project(np.array([*place, 1.7]))
             apart = min(np.hypot(*(place - other)) for other in places)
-            if apart > 1.0 and 0.06 < x / self.size[0] < 0.94:
+            if apart > 1.0 and 0.06 < x / self.size[0] < 0.94 and y > 0:
                 places.append(place)
         while len(places) < people:  # a narrow picture: the rest dance behind
             places.append(np.array([0.3 * (-1) ** len(places), 1.2 * len(places)]))

@@ -59,11 +59,12 @@ def dress(rng, body, person):
 
     stocking = _paint(rng, (0.0, 1.0), (0.0, 0.5), (0.1, 0.9)) if rng.random() < 0.3 else skin
     thigh = skin if legwear == "skirt" else bottom
+    beneath = 0.25 if legwear == "skirt" else 0.0
     shin = bottom if legwear == "trousers" else stocking
     sleeve, cuff = (skin if sleeves == "none" else top), (top if sleeves == "long" else skin)
     loose = rng.uniform(1.0, 1.35) if legwear == "trousers" else 1.0
     for side in ("left", "right"):
-        limb(f"{side}_hip", f"{side}_knee", 0.050, 0.034, thigh)
+        limb(f"{side}_hip", f"{side}_knee", 0.050, 0.034, thigh, beneath)
         limb(f"{side}_knee", f"{side}_ankle", 0.033, 0.020 * loose, shin)
         limb(f"{side}_heel", f"{side}_toe", 0.023, 0.017, shoe, -0.02)
         limb(f"{side}_shoulder", f"{side}_elbow", 0.031, 0.025, sleeve, -0.05)
@@ -100,7 +101,7 @@ def _decorate(rng, parts, scale, accent):
     width = rng.uniform(0.008, 0.02)
     for row in rows:
         spheres = {f"band{row}{k}": width for k in range(4)}
-        parts.append(_blob(spheres, scale, accent, -0.012, 0.03))
+        parts.append(_blob(spheres, scale, accent, -0.012))
     front = rng.choice(["tie", "buttons", "collar"], p=[0.3, 0.4, 0.3])
     ink = accent if not rows else 255 - accent
     if front == "tie":
@@ -131,7 +132,7 @@ def _add_head(rng, parts, head, skin):
     face({"nose": 0.13}, skin * 0.84, 0.2)
     face({"left_lip": 0.06, "right_lip": 0.06, "mouth": 0.085}, lips, 0.2)
     if rng.random() < 0.2:  # a beard: below the mouth
-        face({"jaw": 0.6, "left_lock": 0.1, "right_lock": 0.1}, hair, 0.05)
+        face({"jaw": 0.58, "left_cheek": 0.12, "right_cheek": 0.12}, hair, 0.3)
 
     style = rng.choice(
         ["short", "long", "bun", "tail", "hat", "bald"], p=[0.35, 0.2, 0.13, 0.14, 0.12, 0.06]
