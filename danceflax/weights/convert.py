@@ -41,9 +41,10 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
         or a value is not finite. The message names the first few of each.
     """
     _refuse_mpi(tensors, where)
+    tensors, rows = _fold_scales(tensors, where)
     names = {name: target_path(name, model) for name in tensors}
     ignored = {name for name in tensors if _is_ignored(name, model)}
-    flat, rows, unknown, twice, shapes, broken = {}, [], [], [], [], []
+    flat, unknown, twice, shapes, broken = {}, [], [], [], []
     for name, tensor in tensors.items():
         path = names[name]
         if path not in target:
@@ -156,6 +157,26 @@ def _lay_out(tensor, rank, channels_last):
         return tensor, "as it is"
     rule, order = LAYOUTS[rank]
     return tensor.transpose(order), rule
+
+
+def _fold_scales(tensors, where):
+    """I3D's batch norm has no scale here: a file's is multiplied into the convolution in front and
+    into the running mean, which gives the same outputs. (tensors without scales, their rows)."""
+    folded, rows = dict(tensors), []
+    for name in tensors:
+        unit = name.removesuffix(".bn.weight")
+        kernel, mean = f"{unit}.conv3d.weight", f"{unit}.bn.running_mean"
+        if unit == name or kernel not in tensors or mean not in tensors:
+            continue
+        scale = folded.pop(name)
+        fits = scale.shape == tensors[mean].shape == tensors[kernel].shape[:1]
+        if not fits or tensors[kernel].ndim != 5:
+            raise UserError(f"{where}: {name} is {scale.shape}, which does not fit {kernel}")
+        if (scale != 1).any():
+            folded[kernel] = tensors[kernel] * scale.reshape(-1, 1, 1, 1, 1)
+            folded[mean] = tensors[mean] * scale
+        rows.append(Row(name, f"{kernel}, {mean}", "multiplied into", scale.shape))
+    return folded, rows
 
 
 def _expected(shape, array):

@@ -146,7 +146,6 @@ LEAVES = {
     "conv": {"weight": ("params", "kernel"), "bias": ("params", "bias")},
     "prelu": {"weight": ("params", "slope")},
     "bn": {
-        "weight": ("params", "scale"),
         "bias": ("params", "bias"),
         "running_mean": ("batch_stats", "mean"),
         "running_var": ("batch_stats", "var"),
@@ -173,9 +172,11 @@ NORMALISATIONS = {
 
 
 def default_normalisation(source, model):
-    """The key of `NORMALISATIONS` that published files of this source and model were made with."""
+    """The key of `NORMALISATIONS` that published files of this source and model are used with.
+
+    VGG-19 from Caffe saw BGR minus the mean (`vgg`), but OpenPose was trained from it on BGR / 256
+    - 0.5, whose small activations its stages need; that is the default here too.
+    """
     if model.startswith("i3d"):
         return "i3d"
-    if model == "vgg19":
-        return "vgg" if source == "caffe" else "imagenet"
-    return "openpose"
+    return "imagenet" if (source, model) == ("pytorch", "vgg19") else "openpose"
