@@ -186,9 +186,15 @@ def _warp(image, affine, size, border):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         half = (reduce - 1) / 2  # the first shrunk pixel's centre
         affine = np.column_stack([affine[:, :2] * reduce, affine @ (half, half, 1)])
-    return cv2.warpAffine(
-        image, affine, size[::-1], flags=cv2.INTER_LINEAR, borderValue=tuple(border)
+    # OpenCV warps four channels in less than half the time it takes for three.
+    warped = cv2.warpAffine(
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
+        affine,
+        size[::-1],
+        flags=cv2.INTER_LINEAR,
+        borderValue=(*border, 0),
     )
+    return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
 
 
 def _warp_mask(mask, affine, size, stride):
