@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 from conftest import letsdance_json, shared_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from danceflax.data.keypoint_files import CPM14_JOINTS, parse_keypoints, read_keypoints
 from danceflax.errors import BadSampleError
@@ -103,6 +105,26 @@ def test_faults_are_one_line_naming_the_file(fault, tmp_path):
         read_keypoints(path)
     assert str(path) in str(error.value) and expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+KEYS = st.sampled_from(["people", "bodies", "annotations", "keypoints", "pose_keypoints_2d", "x"])
+NUMBERS = st.integers() | st.floats() | st.just([1.0] * 51) | st.just([2] * 54)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.sampled_from(["nose", "person"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ANYTHING, min_size=1, max_size=3))
+def test_any_json_is_people_or_a_bad_sample(lines):
+    try:
+        people, joints = parse_keypoints("\n".join(map(json.dumps, lines)), "a.json")
+    except BadSampleError as error:
+        assert str(error).startswith("a.json: ")
+    else:
+        assert people.shape[1:] == (len(joints), 3) and np.isfinite(people).all()
 
 
 def test_missing_and_binary_files(tmp_path):

@@ -61,7 +61,7 @@ def parse_keypoints(text, where):
         people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
     except BadSampleError as error:
         raise BadSampleError(f"{where}: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         raise BadSampleError(
             f"{where}: JSON of another tool; expected Let's Dance, OpenPose or COCO keypoints"
         ) from None
