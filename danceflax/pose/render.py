@@ -22,9 +22,8 @@ PAPER, INK, GAP, TITLE_HEIGHT = 250, 40, 6, 26
 def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85):
     """Draws people's limbs and joints.
 
-    Hue runs over the limbs from the right side (warm) through the middle (green) to the left (cold),
-    as is usual in the field. Lines grow with the person. Between 0.05 and 0.5 a joint's confidence
-    shows as opacity.
+    Hue varies over the limbs, as is usual in the field: the right side is warm, the middle green,
+    the left side cold. Lines grow with the person. Below 0.5 a joint's confidence shows as opacity.
 
     Args:
       image: uint8 [H, W, 3] RGB.
@@ -139,34 +138,29 @@ def make_grid(rows, titles):
 def colours(skeleton):
     """Limb colours [L, 3] and joint colours [J, 3], uint8 RGB.
 
-    A right limb and the left one that mirrors it get hues the same distance to either side of green.
+    A right limb and the left one that mirrors it lie equally far on either side of green. A joint
+    has the colour of the first limb that ends in it; the root is green.
     """
-    names = skeleton.joints
-    flip, _ = skeleton.limb_flip
+    mirror, _ = skeleton.limb_flip
+    sides = [
+        {skeleton.joints[joint].partition("_")[0] for joint in limb} for limb in skeleton.limbs
+    ]
+    right = [k for k, side in enumerate(sides) if "right" in side and mirror[k] != k]
+    middle = np.flatnonzero(mirror == np.arange(len(mirror)))
+    hue = np.full(len(mirror), 0.415)  # a little past green; 0 is red, 0.83 is magenta
+    hue[middle] += 0.05 * (np.arange(len(middle)) - (len(middle) - 1) / 2) / max(len(middle), 1)
+    hue[right] = np.linspace(0, 0.33, len(right))
+    hue[mirror[right]] = 0.83 - hue[right]
 
-    def place(indices, mirror, side):
-        """Position 0 (right) to 1 (left) of each; those that mirror themselves lie about 0.5."""
-        position = np.full(len(indices), 0.5)
-        right = [k for k in indices if side(k) == "right"]
-        for rank, k in enumerate(right):
-            position[k] = 0.4 * rank / max(len(right) - 1, 1)
-            position[mirror[k]] = 1 - position[k]
-        middle = [k for k in indices if mirror[k] == k]
-        for rank, k in enumerate(middle):
-            position[k] = 0.5 + 0.1 * (rank + 0.5 - len(middle) / 2) / max(len(middle), 1)
-        return position
-
-    def limb_side(k):
-        sides = {names[joint].partition("_")[0] for joint in skeleton.limbs[k]}
-        return "right" if "right" in sides else "left"
-
-    limbs = place(range(len(flip)), flip, limb_side)
-    joints = place(range(len(names)), skeleton.flip, lambda j: names[j].partition("_")[0])
-    return tuple((_hues(0.83 * position) * 255).astype(np.uint8) for position in (limbs, joints))
+    joint_hue = np.full(skeleton.num_joints, 0.415)
+    for k in reversed(skeleton.assembly):
+        if not skeleton.redundant[k]:
+            joint_hue[skeleton.limbs[k][1]] = hue[k]
+    return tuple(np.round(_hues(values) * 255).astype(np.uint8) for values in (hue, joint_hue))
 
 
 def _hues(turns):
-    """float32 [..., 3] RGB in [0, 1] of full saturation; hue in turns, 0 red, 1/3 green, 2/3 blue."""
+    """float32 [..., 3] saturated RGB in [0, 1]; hue in turns: 0 red, 1/3 green, 2/3 blue."""
     angle = np.asarray(turns, np.float32)[..., None] * 6 + np.array([0, 4, 2], np.float32)
     return np.clip(np.abs(angle % 6 - 3) - 1, 0, 1)
 
