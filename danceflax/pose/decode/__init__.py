@@ -55,7 +55,7 @@ def make_decoder(
         the place within a cell. Exact for Gaussian peaks (sigma 7 pixels, maximum over people) at
         least 3.2 cells apart; from 2.9 cells each is still found, to half a cell an axis; nearer
         ones may merge.
-      "upsample": as published, on maps upsampled to the input's size. About 25 times slower, right
+      "upsample": as published, on maps upsampled to the input's size. Tens of times slower, right
         to a pixel, and to half a cell within 12 pixels of the border.
 
     A person's score is (sum of joint scores + sum of limb scores) / (J + L), as in OpenPose: at
