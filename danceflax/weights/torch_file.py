@@ -136,8 +136,7 @@ def _read_zip(path):
 
 def _read_legacy(path):
     """(the pickled object, {storage key: array}) of a file from before PyTorch 1.6."""
-    size = pathlib.Path(path).stat().st_size
-    with pathlib.Path(path).open("rb") as file:
+    with files.map_file(path) as file:
         if file.read(1) != b"\x80":
             raise UserError(f"{path} is not a PyTorch file (neither a zip archive nor a pickle)")
         file.seek(0)
@@ -158,7 +157,7 @@ def _read_legacy(path):
             dtype, numel = wanted[key]
             (count,) = struct.unpack("<q", file.read(8))
             length = count * _numpy_dtype(dtype).itemsize
-            if count != numel or length > size - file.tell():
+            if count != numel or length > file.size() - file.tell():
                 raise UserError(f"{path} is damaged: storage {key} does not hold {numel} values")
             storages[key] = np.frombuffer(file.read(length), _numpy_dtype(dtype))
     return found, storages
