@@ -1,0 +1,1 @@
+"""Video: files in and out, clips, flow, and the evaluation of dance classifiers."""
