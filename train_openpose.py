@@ -27,6 +27,7 @@ from danceflax.pose.decode import make_decoder
 from danceflax.pose.inference import make_estimator
 from danceflax.pose.objective import make_loss
 from danceflax.training import checkpoints, optimizers, parallel
+from danceflax.training.initialise import initialise
 from danceflax.training.loop import fit
 from danceflax.training.report import Report, console, print_table
 from danceflax.training.signals import StopRequest
@@ -50,8 +51,7 @@ def main(_):
 
     # The network, its weights, and who trains them.
     model = api.create_model(**config.model)
-    key = jax.random.key(config.seed)
-    variables = jax.jit(model.init)(key, jnp.zeros((1, 8 * STRIDE, 8 * STRIDE, 3)))
+    variables = initialise(model, jnp.zeros((1, STRIDE, STRIDE, 3)), config.seed)
     normalisation = config.normalisation.to_dict()
     if config.init_from:
         variables, normalisation = api.start_from(

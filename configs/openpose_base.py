@@ -54,6 +54,8 @@ def get_config():
     config.data.root = "data/letsdance"  # folder of the data set
     config.data.train_split = "train"  # folder: pose_training_split/<split>.csv; see data/README.md
     config.data.val_split = "val"  # likewise, for evaluation
+    config.data.images = ""  # coco: folder of the images, "{}" stands for the split
+    config.data.annotations = ""  # coco: annotation file, "{}" stands for the split
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment
     config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen

@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
@@ -17,6 +17,7 @@ _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 def run(main, doc):
     """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
     app.run(lambda argv: _guard(main, argv), flags_parser=lambda argv: _parse(argv, doc))
 
 

@@ -96,15 +96,16 @@ def _read(text):
 
 
 def _read_letsdance(data):
-    """[[header, [name, [x, y]], ...], ...]; no scores: a joint that is given is visible."""
+    """[[header, [name, [x, y]], ...], ...]; no scores: a joint is visible, or left out."""
     people = []
     for p, person in enumerate(data):
         points = {name: (x, y, VISIBLE) for name, (x, y) in person[1:]}
-        if len(person) != 1 + len(points) or set(points) != set(COCO17_JOINTS):
+        if len(person) != 1 + len(points) or not points or set(points) - set(COCO17_JOINTS):
             raise BadSampleError(
-                f"person {p} has {len(person) - 1} joints; expected the 17 of COCO, each once"
+                f"person {p} has {len(person) - 1} joints ({', '.join(map(str, points))}); "
+                "expected joints of COCO's 17, each at most once"
             )
-        people.append([points[name] for name in COCO17_JOINTS])
+        people.append([points.get(name, (0, 0, ABSENT)) for name in COCO17_JOINTS])
     return people, COCO17_JOINTS
 
 

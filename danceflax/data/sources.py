@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from danceflax.data.coco import CocoSource
 from danceflax.data.letsdance import LetsDanceSource
 from danceflax.errors import UserError
@@ -37,3 +39,22 @@ def open_source(config, split, skeleton, training=False):
     raise UserError(
         f"config.data.source is {config.source!r}; choose {' or '.join(map(repr, SOURCES))}"
     )
+
+
+class Subset:
+    """Part of a source: at most `limit` samples, evenly drawn; 0 means all."""
+
+    def __init__(self, source, limit):
+        self._source = source
+        self.annotations = getattr(source, "annotations", None)
+        count = min(limit or len(source), len(source))
+        self._indices = np.linspace(0, len(source) - 1, count).round().astype(int)
+
+    def __len__(self):
+        return len(self._indices)
+
+    def __getitem__(self, i):
+        return self._source[self._indices[i]]
+
+    def __repr__(self):
+        return f"{len(self)} of {self._source}"

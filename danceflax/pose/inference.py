@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from danceflax.pose.decode import flip_maps
+from danceflax.pose.flip import flip_maps
 
 
 def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0,)):
