@@ -23,7 +23,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
-from absl import flags
+from absl import flags, logging
 
 import danceflax
 from danceflax import api, cli, skeleton
@@ -53,6 +53,7 @@ flags.DEFINE_enum("export", None, export.FORMATS, "write --input, a checkpoint, 
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)  # orbax tells much
     if FLAGS.export:
         lines = export_checkpoint(FLAGS.input, FLAGS.output, FLAGS.export)
     else:

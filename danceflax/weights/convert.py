@@ -122,8 +122,8 @@ def format_table(rows):
     used = [row for row in rows if row.target]
     total = sum(int(np.prod(row.shape)) for row in used)
     lines.append(
-        f"{len(used)} tensors, {total:,} values converted; {len(rows) - len(used)} not used by the "
-        "network; no parameter left unfilled"
+        f"{len(used)} tensors, {total:,} values; {len(rows) - len(used)} tensors that the network "
+        "has no use for; nothing is left over on either side"
     )
     return lines
 

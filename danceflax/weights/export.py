@@ -79,9 +79,8 @@ def _tensors(flat, model, bgr):
         name = f"{layers[module]}.{names[leaf]}"
         tensors[name] = np.ascontiguousarray(array)
         rows.append(convert.Row(path, name, rule, array.shape))
-    order = list(keys.TABLES[model])
-    ordered = sorted(tensors, key=lambda name: order.index(name.rpartition(".")[0]))
-    return {name: tensors[name] for name in ordered}, rows
+    order = [f"{layer}.{leaf}" for layer in keys.TABLES[model] for leaf in ("weight", "bias")]
+    return {name: tensors[name] for name in sorted(tensors, key=order.index)}, rows
 
 
 def write_safetensors(file, tensors, note=""):
