@@ -123,7 +123,7 @@ def format_table(rows):
     total = sum(int(np.prod(row.shape)) for row in used)
     lines.append(
         f"{len(used)} tensors, {total:,} values; {len(rows) - len(used)} tensors that the network "
-        "has no use for; nothing is left over on either side"
+        "has no use for; nothing else is left over on either side"
     )
     return lines
 
