@@ -25,23 +25,37 @@ def read_image(path, where=None):
     try:
         data = pathlib.Path(path).read_bytes()
     except OSError as error:
-        raise BadSampleError(f"{where}: cannot be read: {error.strerror or error}") from None
+        raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
+    return decode_image(data, where)
+
+
+def decode_image(data, where):
+    """`read_image` of a file's bytes; `where` is what error messages call it."""
     if not data:
-        raise BadSampleError(f"{where}: the file is empty; extract or download it again")
+        raise _bad("empty", where, "the file is empty; extract or download it again")
     if _is_truncated(data):
-        raise BadSampleError(f"{where}: the image is cut short; extract or download it again")
+        raise _bad("truncated", where, "the image is cut short; extract or download it again")
     height, width = _size(data)
     if height * width > MAX_PIXELS:
-        raise BadSampleError(
-            f"{where}: {width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it"
+        raise _bad(
+            "too large",
+            where,
+            f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it",
         )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise BadSampleError(f"{where}: cannot be decoded as an image")
+        raise _bad("unreadable", where, "cannot be decoded as an image")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _bad(fault, where, message):
+    """A BadSampleError that `danceflax.data.check` can count by kind."""
+    error = BadSampleError(f"{where}: {message}")
+    error.fault = fault
+    return error
 
 
 def _is_truncated(data):

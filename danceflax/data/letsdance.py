@@ -12,14 +12,17 @@ import numpy as np
 
 from danceflax.data import splits
 from danceflax.data.images import read_image
+from danceflax.data.index import (
+    FRAME_FOLDERS,
+    KEYPOINT_FOLDERS,
+    KEYPOINT_SUFFIXES,
+    find_folder,
+    open_index,
+)
 from danceflax.data.keypoint_files import read_keypoints
 from danceflax.errors import UserError
 from danceflax.skeleton import convert_joints
 
-FRAME_FOLDERS = ("frames", "rgb")
-KEYPOINT_FOLDERS = ("keypoints", "densepose/rgb")
-KEYPOINT_SUFFIXES = (".json", ".txt", "_keypoints.json")  # the last is what OpenPose writes
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SPLIT_FILES = ("pose_training_split/{}.csv", "videos_split/{}_videos.csv", "{}")
 
 # A person's box is the extent of the keypoints and this fraction of its longer side on each side:
@@ -51,14 +54,10 @@ class LetsDanceSource:
         """
         self.root = pathlib.Path(root)
         self.skeleton = skeleton
-        if not self.root.is_dir():
-            raise UserError(
-                f"{root}: no such data root; set config.data.root to a Let's Dance root"
-            )
-        self.frame_folder = _find_folder(self.root, FRAME_FOLDERS)
-        self.keypoint_folder = _find_folder(self.root, KEYPOINT_FOLDERS)
+        self.frame_folder = find_folder(self.root, FRAME_FOLDERS)
+        self.keypoint_folder = find_folder(self.root, KEYPOINT_FOLDERS)
         self.split_file = None if split == "all" else find_split(self.root, split)
-        self.files, self._rows = list_frames(self.root / self.frame_folder, self.split_file)
+        self.files, self._rows = list_frames(self.root, self.split_file)
         if not len(self.files):
             raise UserError(
                 f"{self.split_file or self.root / self.frame_folder}: the split is empty; none of "
@@ -78,18 +77,9 @@ class LetsDanceSource:
         keypoint_path = self._keypoint_path(file)
         image = read_image(image_path, self._where(index, image_path))
         people, joints = read_keypoints(keypoint_path, self._where(index, keypoint_path))
-        people, labelled = convert_joints(people, joints, self.skeleton.joints)
-        people = people[(people[..., 2] > 0).any(1)]
-        return {
-            "image": image,
-            "people": people,
-            "boxes": estimate_boxes(people),
-            "mask": None,
-            "labelled": labelled,
-            "main": -1,
-            "name": f"{self.frame_folder}/{file}",
-            "id": int(index),
-        }
+        return make_record(
+            image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
+        )
 
     def _keypoint_path(self, file):
         stem = f"{self.root}/{self.keypoint_folder}/{os.path.splitext(file)[0]}"
@@ -101,6 +91,25 @@ class LetsDanceSource:
     def _where(self, index, path):
         row = self._rows[index]
         return f"{path} ({self.split_file}, row {row})" if row else path
+
+
+def make_record(image, people, joints, skeleton, name, index):
+    """The record (docs/architecture.md) of a frame and its people as `read_keypoints` gives them.
+
+    People of whom the skeleton has no joint are left out.
+    """
+    people, labelled = convert_joints(people, joints, skeleton.joints)
+    people = people[(people[..., 2] > 0).any(1)]
+    return {
+        "image": image,
+        "people": people,
+        "boxes": estimate_boxes(people),
+        "mask": None,
+        "labelled": labelled,
+        "main": -1,
+        "name": name,
+        "id": int(index),
+    }
 
 
 def estimate_boxes(people):
@@ -124,14 +133,15 @@ def find_split(root, split):
     )
 
 
-def list_frames(folder, split_file=None):
-    """The `splits.Frames` of a split file, of either kind; of every image in `folder` if None.
+def list_frames(root, split_file=None):
+    """The `splits.Frames` of a split file, of either kind; of every frame of the root if None.
 
-    Only a clip list that counts frames without naming them needs a look into the folder: frame
+    Only a clip list that counts frames without naming them needs a look into the root: frame
     numbers start at 0 or 1 and have gaps, so what counts is what is there.
     """
     if split_file is None:
-        return splits.Frames(*_scan(folder, {dance: 0 for dance in sorted(_listdir(folder))}))
+        files = open_index(root).files
+        return splits.Frames(files, np.zeros(len(files), np.int32))
     if not splits.is_clip_list(split_file):
         return splits.read_frames(split_file)
     clips = splits.read_clips(split_file)
@@ -142,33 +152,8 @@ def list_frames(folder, split_file=None):
         ]
         rows = np.repeat([clip.row for clip in clips], [clip.num_frames for clip in clips])
         return splits.Frames(np.concatenate(names), rows.astype(np.int32))
-    rows = {f"{clip.dance}/{clip.name}": clip.row for clip in clips}
-    files, found = _scan(folder, {clip.dance: None for clip in clips}, rows)
-    return splits.Frames(files, found)
-
-
-def _scan(folder, dances, clip_rows=None):
-    """Names and rows of the images in those dances' folders; of listed clips only, if given."""
-    files, rows = [], []
-    for dance in dances:
-        for name in sorted(_listdir(f"{folder}/{dance}")):
-            stem, suffix = os.path.splitext(name)
-            row = clip_rows.get(f"{dance}/{splits.split_frame(stem)[0]}") if clip_rows else 0
-            if row is not None and suffix.lower() in IMAGE_SUFFIXES:
-                files.append(f"{dance}/{name}".encode())
-                rows.append(row)
-    return np.array(files, "S"), np.array(rows, np.int32)
-
-
-def _listdir(folder):
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _find_folder(root, names):
-    for name in names:
-        if (root / name).is_dir():
-            return name
-    raise UserError(f"{root}: has no folder {' or '.join(names)}; is it a Let's Dance root?")
+    clip_rows = {f"{clip.dance}/{clip.name}".encode(): clip.row for clip in clips}
+    files = open_index(root).files
+    rows = [clip_rows.get(file.rpartition(b"_")[0], 0) for file in files.tolist()]
+    rows = np.array(rows, np.int32)
+    return splits.Frames(files[rows > 0], rows[rows > 0])

@@ -75,30 +75,15 @@ def read_frames(path):
       UserError: the file is missing, empty or not CSV; it lacks dance_type; a path holds '..', has
         no <dance>/<file>, or lies in another dance's folder than its dance_type.
     """
-    table = _read_table(path, header=0)
-    if "dance_type" not in table.columns[1:]:
-        raise UserError(
-            f"{path}: columns {', '.join(table.columns)}; expected the frame's path first, and "
-            f"dance_type"
-        )
-    files, rows, first_rows, repeated = [], [], {}, []
-    columns = (table.index, table.iloc[:, 0], table["dance_type"])
-    for row, name, dance in zip(*(column.tolist() for column in columns), strict=True):
-        parts = name.replace("\\", "/").rsplit("/", 2)
-        if ".." in name and ".." in name.replace("\\", "/").split("/"):
-            raise UserError(f"{path}, row {row}: {name!r} climbs out of the root with '..'")
-        if len(parts) < 2 or not parts[-1] or not parts[-2]:
-            raise UserError(f"{path}, row {row}: {name!r} does not end in <dance>/<file>")
-        if parts[-2] != dance:
-            raise UserError(
-                f"{path}, row {row}: dance_type is {dance!r}, but {name!r} lies in {parts[-2]!r}"
-            )
-        file = f"{parts[-2]}/{parts[-1]}"
-        if first_rows.setdefault(file, row) != row:
+    files, rows, repeated = [], [], []
+    for row, file, fault, message in _frame_rows(path):
+        if fault == "repeated":
             repeated.append(row)
-            continue
-        files.append(file)
-        rows.append(row)
+        elif fault:
+            raise UserError(f"{path}, row {row}: {message}")
+        else:
+            files.append(file)
+            rows.append(row)
     if repeated:
         row = repeated[0]
         logging.warning(
@@ -106,6 +91,32 @@ def read_frames(path):
             path, len(repeated), row,
         )  # fmt: skip
     return Frames(_as_bytes(files), np.array(rows, np.int32))
+
+
+def _frame_rows(path):
+    """Yields (row, `<dance>/<file>`, fault, message) of each row of a frame CSV; no fault is ""."""
+    table = _read_table(path, header=0)
+    if "dance_type" not in table.columns[1:]:
+        raise UserError(
+            f"{path}: columns {', '.join(table.columns)}; expected the frame's path first, and "
+            f"dance_type"
+        )
+    first_rows = {}
+    columns = (table.index, table.iloc[:, 0], table["dance_type"])
+    for row, name, dance in zip(*(column.tolist() for column in columns), strict=True):
+        parts = name.replace("\\", "/").rsplit("/", 2)
+        file = "/".join(parts[-2:])
+        fault = message = ""
+        if ".." in name and ".." in name.replace("\\", "/").split("/"):
+            fault, message = "path", f"{name!r} climbs out of the root with '..'"
+        elif len(parts) < 2 or not parts[-1] or not parts[-2]:
+            fault, message = "path", f"{name!r} does not end in <dance>/<file>"
+        elif parts[-2] != dance:
+            fault = "dance"
+            message = f"dance_type is {dance!r}, but {name!r} lies in {parts[-2]!r}"
+        elif first_rows.setdefault(file, row) != row:
+            fault, message = "repeated", f"{file} is listed before, in row {first_rows[file]}"
+        yield row, file, fault, message
 
 
 def read_clips(path):
@@ -117,6 +128,19 @@ def read_clips(path):
     Raises:
       UserError: the file is missing, empty, of another form, or a row is at fault.
     """
+    clips = []
+    for clip, fault, message in _clip_rows(path):
+        if fault == "repeated":
+            logging.warning("%s, row %d: %s; left out", path, clip.row, message)
+        elif fault:
+            raise UserError(f"{path}, row {clip.row}: {message}")
+        else:
+            clips.append(clip)
+    return clips
+
+
+def _clip_rows(path):
+    """Yields (`Clip`, fault, message) of each row of a clip list; no fault is ""."""
     header = None if "\t" in _first_line(path) else 0
     table = _read_table(path, header, separator="\t" if header is None else ",")
     if header is None and len(table.columns) == len(CLIP_COLUMNS):
@@ -127,7 +151,7 @@ def read_clips(path):
             f"{path}: not a clip list; expected the columns {', '.join(VIDEO_COLUMNS)}, or "
             f"{', '.join(CLIP_COLUMNS)}"
         )
-    clips = {}
+    first_rows = {}
     for row, values in zip(table.index.tolist(), table.to_dict("records"), strict=True):
         if listed:
             dance, name = values["dance_type"], values["video_id"]
@@ -136,17 +160,51 @@ def read_clips(path):
         else:
             dance, name, frames = values["label"], values["clip"], None
             count = int(values["n_frames"]) if values["n_frames"].isdecimal() else 0
+        fault = message = ""
         if not all(split_clip(name)) or "/" in name or "\\" in name:
-            raise UserError(f"{path}, row {row}: {name!r} is not a clip, <video>_<start>")
-        if not dance or "/" in dance or ".." in dance:
-            raise UserError(f"{path}, row {row}: {dance!r} is not a dance")
-        if not count:
-            raise UserError(f"{path}, row {row}: clip {name} has no frames")
-        if (dance, name) in clips:
-            logging.warning("%s, row %d: clip %s is listed before; left out", path, row, name)
-            continue
-        clips[dance, name] = Clip(dance, name, count, frames, row)
-    return list(clips.values())
+            fault, message = "clip", f"{name!r} is not a clip, <video>_<start>"
+        elif not dance or "/" in dance or ".." in dance:
+            fault, message = "dance", f"{dance!r} is not a dance"
+        elif not count:
+            fault, message = "clip", f"clip {name} has no frames"
+        elif first_rows.setdefault((dance, name), row) != row:
+            first = first_rows[dance, name]
+            fault, message = "repeated", f"clip {name} is listed before, in row {first}"
+        yield Clip(dance, name, count, frames, row), fault, message
+
+
+def find_faults(path):
+    """Yields (row, fault, message) of every row of a split file that `read_*` would not take.
+
+    Raises:
+      UserError: the file as a whole cannot be read.
+    """
+    if is_clip_list(path):
+        found = ((clip.row, fault, message) for clip, fault, message in _clip_rows(path))
+    else:
+        found = ((row, fault, message) for row, _, fault, message in _frame_rows(path))
+    yield from (entry for entry in found if entry[1])
+
+
+def list_clips(path):
+    """The clips of a split file of either kind, as `Clip`s; a frame CSV's are put together."""
+    if is_clip_list(path):
+        return read_clips(path)
+    return group_frames(read_frames(path))
+
+
+def group_frames(frames):
+    """The `Clip`s that `Frames` are of, in the order in which they appear."""
+    numbers, first_rows = {}, {}
+    for file, row in zip(frames.files.tolist(), frames.rows.tolist(), strict=True):
+        clip, _, number = file.rpartition(b".")[0].rpartition(b"_")
+        numbers.setdefault(clip, []).append(number)
+        first_rows.setdefault(clip, row)
+    clips = []
+    for clip, found in numbers.items():
+        dance, _, name = clip.decode().partition("/")
+        clips.append(Clip(dance, name, len(found), np.array(found, "S"), first_rows[clip]))
+    return clips
 
 
 def _first_line(path):

@@ -1,0 +1,131 @@
+"""The index of a root: its frames and their keypoint files, in one file that opens at once.
+
+ROOT/index.npz holds flat arrays. It knows the times at which the dances' folders last changed, so
+that an index of an earlier state, or of another root, is noticed and not believed.
+"""
+
+import logging
+import os
+import pathlib
+import typing
+import zipfile
+
+import numpy as np
+
+from danceflax.errors import UserError
+
+VERSION = 1
+NAME = "index.npz"
+FRAME_FOLDERS = ("frames", "rgb")
+KEYPOINT_FOLDERS = ("keypoints", "densepose/rgb")
+KEYPOINT_SUFFIXES = (".json", ".txt", "_keypoints.json")  # the last is what OpenPose writes
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Index(typing.NamedTuple):
+    """Every frame of a root, sorted by name: 400,000 of them take some 15 MB.
+
+    Attributes:
+      files: [N] bytes (dtype S), `<dance>/<file>`.
+      keypoints: [N] uint8, which of KEYPOINT_SUFFIXES its keypoint file has, from 1; 0 for none.
+    """
+
+    files: np.ndarray
+    keypoints: np.ndarray
+
+
+def open_index(root):
+    """The `Index` of a root: from its index file if that still holds, else by looking.
+
+    Raises:
+      UserError: there is no such root, or it has no folder of frames.
+    """
+    path = pathlib.Path(root) / NAME
+    if not path.exists():
+        return scan_root(root)[0]
+    reason = "is damaged or no index"
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            found = {key: data[key] for key in data.files}
+        if found["version"] != VERSION:
+            reason = "was written by another version"
+        elif found["state"].tolist() != _state(root):
+            reason = "is of an earlier state of the root, or of another root"
+        else:
+            return Index(found["files"], found["keypoints"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass
+    logging.warning(
+        "%s: %s, so the root is scanned; renew it by `python prepare_data.py index --root=%s`",
+        path, reason, root,
+    )  # fmt: skip
+    return scan_root(root)[0]
+
+
+def write_index(root):
+    """Scans a root and writes its index, whole or not at all. Returns the `Index`."""
+    index, state = scan_root(root)
+    if not len(index.files):
+        raise UserError(f"{root}: there is no frame to index, {find_folder(root, FRAME_FOLDERS)}/"
+                        f"<dance>/<clip>_<frame>.jpg")  # fmt: skip
+    path = pathlib.Path(root) / NAME
+    temporary = path.with_name(f".{NAME}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, version=VERSION, state=np.array(state), **index._asdict())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return index
+
+
+def scan_root(root):
+    """(`Index`, state) of what is on disk. The state is taken first: changes meanwhile show."""
+    state = _state(root)
+    root = pathlib.Path(root)
+    frames = root / find_folder(root, FRAME_FOLDERS)
+    keypoints = next((root / name for name in KEYPOINT_FOLDERS if (root / name).is_dir()), root)
+    files, codes = [], []
+    for dance in sorted(list_folder(frames)):
+        names = [n for n in list_folder(frames / dance) if n.lower().endswith(IMAGE_SUFFIXES)]
+        there = set(list_folder(keypoints / dance)) if keypoints != root else set()
+        for name in sorted(names):
+            stem = os.path.splitext(name)[0]
+            found = (k for k, suffix in enumerate(KEYPOINT_SUFFIXES, 1) if stem + suffix in there)
+            files.append(f"{dance}/{name}".encode())
+            codes.append(next(found, 0))
+    return Index(np.array(files, "S"), np.array(codes, np.uint8)), state
+
+
+def find_folder(root, names):
+    """The first of `names` that is a folder of the root. Raises UserError: none is."""
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such data root; set config.data.root to a Let's Dance root")
+    for name in names:
+        if (root / name).is_dir():
+            return name
+    raise UserError(f"{root}: has no folder {' or '.join(names)}; is it a Let's Dance root?")
+
+
+def list_folder(folder):
+    """The names in a folder; none if there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _state(root):
+    """What changes when a frame or keypoint file comes or goes: folders and their times."""
+    frames = find_folder(root, FRAME_FOLDERS)
+    state = []
+    for parent in (frames, *KEYPOINT_FOLDERS):
+        parent = os.path.join(root, parent)
+        for folder in [parent, *(os.path.join(parent, d) for d in sorted(list_folder(parent)))]:
+            if os.path.isdir(folder):
+                time = os.stat(folder).st_mtime_ns
+                state.append(f"{os.path.relpath(folder, root)} {time}")
+    return state

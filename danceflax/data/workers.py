@@ -1,0 +1,45 @@
+"""One function over many tasks, in processes, with progress."""
+
+import concurrent.futures
+import multiprocessing
+import os
+
+import cv2
+
+from danceflax.errors import UserError
+
+
+def run_tasks(function, tasks, workers=None, progress=None):
+    """Yields function(task) for each task, in order.
+
+    Args:
+      function, tasks: of module level and plain data, for the processes are fresh ones.
+      workers: processes, by default one a CPU core; with 1 the work is done here.
+      progress: called as progress(done, total) after each task.
+    """
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers={workers}: expected 1 or more processes")
+    tasks = list(tasks)
+    if progress:
+        progress(0, len(tasks))
+    for done, result in enumerate(_results(function, tasks, workers), 1):
+        if progress:
+            progress(done, len(tasks))
+        yield result
+
+
+def _results(function, tasks, workers):
+    workers = min(workers or os.cpu_count(), len(tasks))
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    # Fresh processes: a forked one would inherit the threads' locks of OpenCV and JAX.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        try:
+            yield from pool.map(function, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
