@@ -75,7 +75,7 @@ PEOPLE = random_people(1, 17)
 FAULTS = {
     "empty": ("", "is empty"),
     "truncated": (letsdance_json(PEOPLE)[:-9], "not JSON"),
-    "unknown joint": (letsdance_json(PEOPLE).replace("nose", "tail"), "tail.*expected joints of COCO"),
+    "unknown joint": (letsdance_json(PEOPLE).replace("nose", "tail"), "tail, left_eye"),
     "not a number": (letsdance_json(np.full((1, 17, 2), np.nan)), "person 0"),
     "openpose joints": ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "1 joints"),
     "openpose null": (

@@ -1,5 +1,6 @@
 """Runs a network over a split and measures it."""
 
+import cv2
 import jax
 import numpy as np
 
@@ -41,10 +42,11 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
     records, own, coco17, images, loss = [], [], [], [], np.zeros(2)
     for batch, names in batches:
+        stride = batch["image"].shape[1] // batch["mask"].shape[1]
         result = eval_step(variables, batch)
         loss += np.sum(gather(np.stack([result["loss"], result["count"]], -1)), 0)
         found = {key: result[key] for key in ("people", "scores")}
-        truth = {key: batch[key] for key in ("people", "to_image", "id", "weight")}
+        truth = {key: batch[key] for key in ("people", "to_image", "id", "weight", "mask")}
         for n, name in enumerate(names):
             if batch["weight"][n]:
                 people = transform_people(found["people"][n], batch["to_image"][n])
@@ -62,7 +64,8 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
             true = transform_people(truth["people"][n], affine)
             true = true[(true[..., 2] > 0).any(1)]
             image_id = int(truth["id"][n]) if annotations else len(records)
-            records.append({"people": true, "id": image_id})
+            mask = _image_mask(truth["mask"][n], affine, stride)
+            records.append({"people": true, "id": image_id, "mask": mask})
             own += evaluation.person_results(people, scores, image_id, skeleton, skeleton.joints)
             coco17 += evaluation.person_results(people, scores, image_id, skeleton)
             right, total = evaluation.pck(true, people, skeleton)
@@ -77,6 +80,22 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
     metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
     metrics |= evaluation.pck_metrics(correct, labelled, skeleton)
     return metrics | {"loss": float(loss[0] / loss[1])}, images
+
+
+def _image_mask(mask, to_image, stride):
+    """The grid's mask [h, w] in the image's pixels, 0 where nothing counts; None if all does."""
+    if mask.all():
+        return None
+    centre = (stride - 1) / 2  # of the first cell
+    from_grid = to_image @ np.array([[stride, 0, centre], [0, stride, centre], [0, 0, 1]])
+    corner = to_image @ (mask.shape[1] * stride, mask.shape[0] * stride, 1)
+    return cv2.warpAffine(
+        (mask > 0).astype(np.uint8),
+        from_grid,
+        tuple(map(int, np.ceil(corner))),
+        flags=cv2.INTER_NEAREST,
+        borderValue=1,
+    )
 
 
 def make_panel(apply, decode, skeleton, **targets):
