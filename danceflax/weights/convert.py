@@ -57,7 +57,8 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
         if path in flat:
             twice.append(f"{name} for {path}")
         elif array.shape != tuple(target[path]):
-            shapes.append(f"{name} is {tensor.shape}, expected {_expected(target[path], array)}")
+            expected = _expected(target[path], array, channels_last)
+            shapes.append(f"{name} is {tensor.shape}, expected {expected}")
             flat[path] = None
         else:
             with np.errstate(over="ignore"):  # a double too large becomes infinite, and is refused
@@ -70,13 +71,13 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
             rows.append(Row(name, path, rule, array.shape))
     missing = [path for path in target if path not in flat]
     problems = [
-        f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
+        f"{what}: {len(found)} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
         for what, found in (
-            ("of its tensors are not in that network", unknown),
-            ("parameters have no tensor", missing),
-            ("tensors come a second time", twice),
-            ("tensors have another shape", shapes),
-            ("tensors hold NaN, infinite or no floating-point values", broken),
+            ("tensors not in that network", unknown),
+            ("parameters without a tensor", missing),
+            ("tensors that come a second time", twice),
+            ("tensors of another shape", shapes),
+            ("tensors with NaN, infinite or no floating-point values", broken),
         )
         if found
     ]
@@ -179,9 +180,9 @@ def _fold_scales(tensors, where):
     return folded, rows
 
 
-def _expected(shape, array):
+def _expected(shape, array, channels_last):
     """A target's shape in the file's order of dimensions, as far as that has one."""
-    if array.ndim != len(shape) or len(shape) not in LAYOUTS:
+    if channels_last or array.ndim != len(shape) or len(shape) not in LAYOUTS:
         return tuple(shape)
     order = LAYOUTS[len(shape)][1]
     return tuple(shape[order.index(i)] for i in range(len(shape)))
