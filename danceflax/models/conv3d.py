@@ -23,7 +23,7 @@ def same_padding(size, window, stride):
 
 
 def _windows(x, axis, window, stride, fill=0.0):
-    """The `window` shifted, strided views of a padded axis; the i-th holds cell i of each window."""
+    """The `window` shifted and strided views of a padded axis: the i-th holds cell i of each."""
     before, after = same_padding(x.shape[axis], window, stride)
     out = -(-x.shape[axis] // stride)
     padding = [(0, 0)] * x.ndim
