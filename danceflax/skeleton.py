@@ -101,7 +101,8 @@ class Skeleton:
         return result
 
     def to_dict(self):
-        return dataclasses.asdict(self)
+        """As JSON holds it; `from_dict` reads it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, data, where="skeleton"):
