@@ -1,12 +1,208 @@
-"""Makes data sets ready to train on; `python prepare_data.py COMMAND --help` shows examples."""
+"""Makes data sets ready to train on; `python prepare_data.py COMMAND --help` shows examples.
 
-import argparse
+The layouts, and what to do first with which data, are in data/README.md.
+"""
+
+import functools
+import pathlib
 import sys
 
+from absl import flags
+
 from danceflax import cli
-from danceflax.data.progress import show_progress
+from danceflax.data import check as check_root
+from danceflax.data import findings, make_splits, splits
+from danceflax.data import import_openpose as openpose
+from danceflax.data import index as indexing
+from danceflax.data.arguments import make_parser, parse_numbers
+from danceflax.data.images import read_image
+from danceflax.data.letsdance import list_frames
+from danceflax.data.progress import print_faults, show_progress
 from danceflax.data.synthetic import dataset
-from danceflax.errors import UserError
+from danceflax.data.workers import run_tasks
+from danceflax.errors import BadSampleError, UserError
+from danceflax.video import extract, flow_files
+
+
+def frames(args):
+    """Extracts the frames of videos into a root, in parallel; goes on where it was interrupted.
+
+    python prepare_data.py frames --videos=my_videos --root=data/mine --fps=25 --short_side=360
+    python prepare_data.py frames --videos=fast.mp4 --dance=latin --root=data/mine
+
+    my_videos holds a folder for each dance. Clips are named <11 characters>_<start second>, by the
+    video if it is named so.
+    """
+    tasks = extract.plan_extraction(
+        args.videos, args.root, args.dance, args.fps, args.short_side, args.quality
+    )
+    with show_progress("extracting", "clips") as progress:
+        results = list(run_tasks(extract.extract_clip, tasks, args.workers, progress))
+    counts = [count for kind, count in results if kind != "bad"]
+    print(f"{args.root}: {len(counts):,} clips, {sum(counts):,} frames")
+    return print_faults([message for kind, message in results if kind == "bad"])
+
+
+def import_openpose(args):
+    """Imports OpenPose JSON and the images or videos it is of into a root.
+
+    python prepare_data.py import-openpose --root=data/mine --json=out --frames=images --dance=tango
+    python prepare_data.py import-openpose --root=data/mine --json=out --videos=demo.mp4 \\
+        --dance=ballet --fps=12.5 --short_side=360
+
+    Files are called <name>_<frame>_keypoints.json; images <name>_<frame>.jpg or .png, or videos
+    <name>.mp4. Of videos, the frames are extracted as by `frames`, and keypoints follow their size.
+    """
+    found = openpose.list_keypoints(args.json)
+    if args.videos:
+        tasks = extract.plan_extraction(
+            args.videos, args.root, args.dance, args.fps, args.short_side, args.quality
+        )
+        frames(args)
+        jobs = [(task.dance, task.clip, pathlib.Path(task.video).stem) for task in tasks]
+        import_clip = functools.partial(
+            openpose.import_extracted, source_frame=extract.source_frame
+        )
+    elif args.frames and args.dance:
+        jobs = [(args.dance, extract.name_clip(name, args.dance), name) for name in found]
+        import_clip = functools.partial(openpose.import_frames, frames=pathlib.Path(args.frames))
+    else:
+        raise UserError("give --videos, or --frames and --dance")
+    results = [
+        import_clip(args.root, dance, clip, found.get(name, {})) for dance, clip, name in jobs
+    ]
+    count = sum(count for count, _ in results)
+    print(f"{args.root}: {count:,} frames with keypoints, of {len(jobs)} clips")
+    return print_faults([message for _, messages in results for message in messages])
+
+
+def keypoints(args):
+    """Runs a trained pose network over a root's frames to make its keypoint files.
+
+    python prepare_data.py keypoints --root=data/mine --checkpoint=runs/a
+
+    Writes ROOT/keypoints/<dance>/<clip>_<frame>.json as OpenPose does; frames that have a keypoint
+    file are left alone, so an interrupted run goes on.
+    """
+    import predict  # and with it JAX, which the other commands do without
+    from danceflax.pose.openpose_json import write_people
+    from danceflax.pose.predictor import find_people
+
+    root = pathlib.Path(args.root)
+    folder = root / indexing.find_folder(root, indexing.FRAME_FOLDERS)
+    found = indexing.scan_root(root)[0]
+    todo = [file.decode() for file in found.files[found.keypoints == 0].tolist()]
+    given = {"checkpoint": args.checkpoint, "batch_size": args.batch_size, "input": folder}
+    flags.FLAGS(["predict", "--output=-", *(f"--{name}={value}" for name, value in given.items())])
+    run, skeleton, height = predict.load_estimator()
+    if skeleton.num_joints not in (18, 25):
+        raise UserError(f"{args.checkpoint}: keypoint files hold COCO-18 or BODY-25 people only")
+    faults = []
+
+    def read():
+        for file in todo:
+            try:
+                yield file, read_image(folder / file)
+            except BadSampleError as error:
+                faults.append(str(error))
+
+    with show_progress("finding people", "frames") as progress:
+        people = find_people(run, read(), height, args.batch_size, predict.STRIDE)
+        for done, (file, _, persons, _) in enumerate(people, 1):
+            path = (root / "keypoints" / file).with_suffix(".json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_people(path, persons)
+            progress(done + len(faults), len(todo))
+    print(f"{root}: {len(todo) - len(faults):,} keypoint files written")
+    return print_faults(faults)
+
+
+def flow(args):
+    """Computes the optical flow from each frame of a root to the next, for the flow classifiers.
+
+    python prepare_data.py flow --root=data/letsdance
+    python prepare_data.py flow --root=data/letsdance --method=tvl1
+
+    Writes ROOT/flow/<dance>/<clip>_<frame>.png; files that are there stay, so that an interrupted
+    run goes on. dis is the fastest; tvl1 is what I3D was trained on, a hundred times slower.
+    """
+    folder = indexing.find_folder(args.root, indexing.FRAME_FOLDERS)
+    files = indexing.open_index(args.root).files
+    tasks = flow_files.plan_flow(args.root, folder, files, args.method, args.short_side)
+    with show_progress("computing flow", "clips") as progress:
+        results = list(run_tasks(flow_files.write_flow, tasks, args.workers, progress))
+    print(f"{args.root}/flow: {sum(count for count, _ in results):,} files written")
+    return print_faults([message for _, messages in results for message in messages])
+
+
+def index(args):
+    """Scans a root once, so that it opens at once: writes ROOT/index.npz.
+
+    python prepare_data.py index --root=data/letsdance
+    """
+    found = indexing.write_index(args.root)
+    without = (found.keypoints == 0).sum()
+    print(f"{args.root}: {len(found.files):,} frames, {without:,} without keypoints")
+
+
+def check(args):
+    """Lists every fault of a root and its splits, and says whether it can be trained on.
+
+    python prepare_data.py check --root=data/letsdance --output=faults.csv
+
+    Exit status 0: fit to train on. 1: more faults than --max_bad_fraction, or a split file at which
+    training would stop. 2: this command was not understood.
+    """
+    found = findings.Findings()
+    tasks = check_root.plan_check(args.root)
+    with show_progress("checking", f"times {check_root.CHUNK} frames") as progress:
+        results = run_tasks(check_root.check_frames, tasks, args.workers, progress)
+        for task, result in zip(tasks, results, strict=True):
+            found.add(task, result)
+    found.faults += check_root.check_splits(args.root)
+    if args.output:
+        findings.write_faults(args.output, found.faults)
+    findings.print_report(args.root, found)
+    return 0 if findings.print_verdict(found, args.max_bad_fraction) else 1
+
+
+def split(args):
+    """Makes train, val and test splits of a root: dances in proportion, no video in two of them.
+
+    python prepare_data.py split --root=data/letsdance --seed=1
+    python prepare_data.py split --lists clips_train.tsv clips_val.tsv clips_test.tsv --output=new
+    python prepare_data.py split --report clips_train.tsv clips_val.tsv clips_test.tsv
+
+    With --lists the clips of those lists are shared out anew; with --report nothing is written.
+    """
+    if args.report:
+        return make_splits.print_splits(make_splits.read_lists(args.report))
+    if bool(args.root) == bool(args.lists) or (args.lists and not args.output):
+        raise UserError("give --root, or --lists with --output, or --report")
+    if args.root:
+        clips = splits.group_frames(list_frames(args.root))
+    else:
+        lists = make_splits.read_lists(args.lists).values()
+        clips = list({(clip.dance, clip.name): clip for found in lists for clip in found}.values())
+    fractions = [part / 100 for part in parse_numbers("percent", args.percent, 3)]
+    chosen = make_splits.assign_clips(clips, fractions, args.seed)
+    for path in make_splits.write_splits(args.output or args.root, chosen):
+        print(f"written: {path}")
+    return make_splits.print_splits(dict(zip(make_splits.SPLITS, chosen, strict=True)))
+
+
+def tfds(args):
+    """Builds an ArrayRecord set of a root, for config.data.source = "tfds".
+
+    python prepare_data.py tfds --root=data/letsdance
+    python prepare_data.py tfds --root=data/letsdance --output=gs://bucket/letsdance
+    """
+    from danceflax.data import tfds_builders  # takes seconds to import
+
+    with show_progress(f"building {args.set}", "examples") as progress:
+        info = tfds_builders.build(args.set, args.root, args.output, progress)
+    counts = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
+    print(f"{info.data_dir}: {counts}")
 
 
 def synthetic(args):
@@ -15,12 +211,12 @@ def synthetic(args):
     python prepare_data.py synthetic --output=data/synthetic
     python prepare_data.py synthetic --output=data/large --clips=80,10,10 --size=640,360
     """
-    clips = dict(zip(("train", "val", "test"), parse_numbers("clips", args.clips, 3), strict=True))
+    clips = dict(zip(make_splits.SPLITS, parse_numbers("clips", args.clips, 3), strict=True))
     with show_progress("rendering", "clips") as progress:
         root = dataset.write_dataset(
             args.output,
             seed=args.seed,
-            clips_per_dance={split: count for split, count in clips.items() if count},
+            clips_per_dance={name: count for name, count in clips.items() if count},
             frames_per_clip=args.frames,
             fps=args.fps,
             size=parse_numbers("size", args.size, 2),
@@ -31,61 +227,28 @@ def synthetic(args):
     print(f"written to {root}")
 
 
-def add_synthetic(parser):
-    parser.add_argument("--output", required=True, help="the root to make")
-    parser.add_argument("--seed", type=int, default=0, help="other seeds, other dancers")
-    parser.add_argument("--clips", default="8,1,1", help="clips of each dance: train,val,test")
-    parser.add_argument("--frames", type=int, default=32, help="frames a clip")
-    parser.add_argument("--fps", type=float, default=12.5, help="frames a second")
-    parser.add_argument("--size", default="256,256", help="width,height in pixels")
-    parser.add_argument("--people", type=int, default=4, help="most dancers in a picture, 1 to 4")
-
-
-COMMANDS = ((synthetic, add_synthetic),)
-
-
-def parse_numbers(name, text, count):
-    """'640,360' -> (640, 360): the `count` integers of a flag."""
-    words = text.split(",")
-    if len(words) != count or not all(word.strip().isdecimal() for word in words):
-        raise UserError(f"--{name}={text}: expected {count} integers joined by commas")
-    return tuple(int(word) for word in words)
-
-
-class Parser(argparse.ArgumentParser):
-    """Its errors are one line, as those of the other scripts."""
-
-    def error(self, message):
-        cli.fail(f"{message}; {self.prog} --help shows how")
-
-
-def make_parser():
-    style = argparse.RawDescriptionHelpFormatter
-    parser = Parser(description=__doc__, formatter_class=style)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for function, add_arguments in COMMANDS:
-        summary, _, rest = function.__doc__.partition("\n")
-        lines = [line.strip() for line in rest.strip().splitlines()]
-        command = commands.add_parser(
-            function.__name__.replace("_", "-"),
-            help=summary,
-            description="\n".join([summary, "", *lines]),
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
-        )
-        add_arguments(command)
-        command.add_argument("--workers", type=int, help="processes; by default one a CPU core")
-        command.set_defaults(function=function)
-    return parser
+# Each command and its flags: ! must be given, =value is this command's default.
+COMMANDS = {
+    frames: "videos! root! dance fps short_side quality workers",
+    import_openpose: "json! root! frames videos dance fps short_side quality workers",
+    keypoints: "root! checkpoint! batch_size",
+    flow: "root! method short_side=256 workers",
+    index: "root!",
+    check: "root! output max_bad_fraction workers",
+    split: "root lists report output percent seed",
+    tfds: "root! set output",
+    synthetic: "output! seed clips frames=32 fps=12.5 size people workers",
+}
 
 
 def main(argv=None):
-    args = make_parser().parse_args(argv)
+    args = make_parser(__doc__, COMMANDS).parse_args(argv)
     try:
         return args.function(args)
     except UserError as error:
         cli.fail(error)
     except KeyboardInterrupt:
-        cli.fail("interrupted; the same command starts again where it can")
+        cli.fail("interrupted; the same command goes on, or starts clean")
 
 
 if __name__ == "__main__":

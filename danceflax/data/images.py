@@ -22,11 +22,15 @@ def read_image(path, where=None):
       BadSampleError: the file is missing, empty, truncated, too large, or not an image.
     """
     where = where or path
+    return decode_image(read_bytes(path, where), where)
+
+
+def read_bytes(path, where):
+    """A file's bytes. Raises BadSampleError: it cannot be read."""
     try:
-        data = pathlib.Path(path).read_bytes()
+        return pathlib.Path(path).read_bytes()
     except OSError as error:
         raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
-    return decode_image(data, where)
 
 
 def decode_image(data, where):

@@ -74,23 +74,25 @@ class LetsDanceSource:
         """Reads record `index`. Raises BadSampleError: its image or keypoints cannot be read."""
         file = self.files[index].decode()
         image_path = f"{self.root}/{self.frame_folder}/{file}"
-        keypoint_path = self._keypoint_path(file)
+        keypoint_path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
         image = read_image(image_path, self._where(index, image_path))
         people, joints = read_keypoints(keypoint_path, self._where(index, keypoint_path))
         return make_record(
             image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
         )
 
-    def _keypoint_path(self, file):
-        stem = f"{self.root}/{self.keypoint_folder}/{os.path.splitext(file)[0]}"
-        for suffix in KEYPOINT_SUFFIXES:
-            if os.path.exists(stem + suffix):
-                return stem + suffix
-        return stem + KEYPOINT_SUFFIXES[0]
-
     def _where(self, index, path):
         row = self._rows[index]
         return f"{path} ({self.split_file}, row {row})" if row else path
+
+
+def find_keypoints(folder, file):
+    """The keypoint file of a frame `<dance>/<file>`; where it should be, if there is none."""
+    stem = f"{folder}/{os.path.splitext(file)[0]}"
+    for suffix in KEYPOINT_SUFFIXES:
+        if os.path.exists(stem + suffix):
+            return stem + suffix
+    return stem + KEYPOINT_SUFFIXES[0]
 
 
 def make_record(image, people, joints, skeleton, name, index):

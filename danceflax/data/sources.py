@@ -8,7 +8,7 @@ from danceflax.data.coco import CocoSource
 from danceflax.data.letsdance import LetsDanceSource
 from danceflax.errors import UserError
 
-SOURCES = ("folder", "coco")
+SOURCES = ("folder", "tfds", "coco")
 
 
 def open_source(config, split, skeleton, training=False):
@@ -16,7 +16,8 @@ def open_source(config, split, skeleton, training=False):
 
     Args:
       config: `config.data`, with the fields
-        source: "folder", a Let's Dance root; or "coco".
+        source: "folder", a Let's Dance root; "tfds", the set that prepare_data.py tfds built of it;
+          or "coco".
         root: the folder of the data set.
         images, annotations: for "coco" only, and only where they are not at
           ROOT/<split> and ROOT/annotations/person_keypoints_<split>.json; "{}" in them stands for
@@ -30,6 +31,10 @@ def open_source(config, split, skeleton, training=False):
     """
     if config.source == "folder":
         return LetsDanceSource(config.root, split, skeleton)
+    if config.source == "tfds":
+        from danceflax.data.tfds_source import TfdsSource  # takes seconds to import
+
+        return TfdsSource(config.root, split, skeleton)
     if config.source == "coco":
         images = config.get("images") or os.path.join(config.root, "{}")
         annotations = config.get("annotations") or os.path.join(

@@ -195,16 +195,14 @@ def list_clips(path):
 
 def group_frames(frames):
     """The `Clip`s that `Frames` are of, in the order in which they appear."""
-    numbers, first_rows = {}, {}
+    clips = {}
     for file, row in zip(frames.files.tolist(), frames.rows.tolist(), strict=True):
         clip, _, number = file.rpartition(b".")[0].rpartition(b"_")
-        numbers.setdefault(clip, []).append(number)
-        first_rows.setdefault(clip, row)
-    clips = []
-    for clip, found in numbers.items():
-        dance, _, name = clip.decode().partition("/")
-        clips.append(Clip(dance, name, len(found), np.array(found, "S"), first_rows[clip]))
-    return clips
+        clips.setdefault(clip, (row, []))[1].append(number)
+    return [
+        Clip(*clip.decode().split("/", 1), len(numbers), np.array(numbers, "S"), row)
+        for clip, (row, numbers) in clips.items()
+    ]
 
 
 def _first_line(path):

@@ -1,0 +1,169 @@
+"""Makes train, val and test splits: the same dances in each, no video in two of them.
+
+Clips cut from one video show the same people, clothes and room: a network that saw one of them has
+seen the others. All clips of a YouTube id therefore go into one split. Given that, each dance's
+clips are shared out as the fractions say.
+"""
+
+import collections
+import csv
+import itertools
+import os
+import pathlib
+
+import numpy as np
+
+from danceflax.data.progress import print_rows
+from danceflax.data.splits import list_clips, split_clip
+from danceflax.errors import UserError
+
+SPLITS = ("train", "val", "test")
+FRACTIONS = (0.8, 0.1, 0.1)
+
+
+def assign_clips(clips, fractions=FRACTIONS, seed=0):
+    """Shares clips out to splits.
+
+    Videos are placed one after the other, those with most clips first, where the distance to the
+    wanted numbers of clips grows least; then single videos are moved while that brings it down. The
+    distance is the sum of squares over dances and splits.
+
+    Args:
+      clips: list of `splits.Clip`.
+      fractions: of each split; they add up to 1.
+      seed: which of the equally good divisions it is.
+
+    Returns:
+      list of lists of clips, one a split, in the order given.
+
+    Raises:
+      UserError: the fractions are not that.
+    """
+    fractions = np.array(fractions, float)
+    if (fractions < 0).any() or abs(fractions.sum() - 1) > 1e-6:
+        raise UserError(f"fractions {fractions.tolist()}: expected numbers >= 0 that add up to 1")
+    videos = collections.defaultdict(list)
+    for number, clip in enumerate(clips):
+        videos[split_clip(clip.name)[0]].append(number)
+    dances = sorted({clip.dance for clip in clips})
+    order = np.random.default_rng(seed).permutation(len(videos))
+    groups = [group for _, group in sorted(videos.items())]
+    groups = sorted((groups[i] for i in order), key=len, reverse=True)
+    sizes = np.zeros((len(groups), len(dances)))  # clips of each dance in each video
+    for g, group in enumerate(groups):
+        for number in group:
+            sizes[g, dances.index(clips[number].dance)] += 1
+
+    # missing[s, d]: clips of dance d that split s still lacks, negative beyond what it should have.
+    missing = fractions[:, None] * sizes.sum(0)
+    chosen = np.zeros(len(groups), int)
+    for g, size in enumerate(sizes):
+        chosen[g] = np.argmin(_growth(missing, size))
+        missing[chosen[g]] -= size
+    moved = True
+    while moved:
+        moved = False
+        for g, size in enumerate(sizes):
+            missing[chosen[g]] += size
+            growth = _growth(missing, size)
+            best = np.argmin(growth)
+            if growth[best] < growth[chosen[g]] - 1e-9:
+                chosen[g], moved = best, True
+            missing[chosen[g]] -= size
+
+    split_of = {number: chosen[g] for g, group in enumerate(groups) for number in group}
+    return [
+        [clip for number, clip in enumerate(clips) if split_of[number] == s]
+        for s in range(len(fractions))
+    ]
+
+
+def _growth(missing, size):
+    """[S]: by how much the sum of squares grows if a video with those clips goes to each split."""
+    return ((missing - size) ** 2 - missing**2).sum(1)
+
+
+def write_splits(output, clips, root_name=None, names=SPLITS):
+    """Writes the split files of each split's clips (lists of `splits.Clip`), each whole or not.
+
+    With the frames known: OUTPUT/pose_training_split/<split>.csv and
+    OUTPUT/videos_split/<split>_videos.csv. Where the clips only count theirs: the second one, with
+    the columns label, clip, n_frames.
+
+    Args:
+      output: the folder, commonly the root.
+      clips: list of lists.
+      root_name: the name of the root, which paths of frames begin with: data/<root_name>/frames/.
+      names: of the splits.
+
+    Returns:
+      The paths written.
+    """
+    output, paths = pathlib.Path(output), []
+    for name, chosen in zip(names, clips, strict=True):
+        path = output / f"videos_split/{name}_videos.csv"
+        paths.append(path)
+        if any(clip.frames is None for clip in chosen):
+            rows = [(clip.dance, clip.name, clip.num_frames) for clip in chosen]
+            _write_csv(path, [("label", "clip", "n_frames"), *rows])
+            continue
+        frames = [[number.decode() for number in clip.frames.tolist()] for clip in chosen]
+        rows = [(c.name, c.dance, str(found)) for c, found in zip(chosen, frames, strict=True)]
+        _write_csv(path, [("video_id", "dance_type", "frames"), *rows])
+        path = output / f"pose_training_split/{name}.csv"
+        paths.append(path)
+        prefix = f"data/{root_name or output.resolve().name}/frames"
+        rows = [
+            (f"{prefix}/{clip.dance}/{clip.name}_{number}.jpg", clip.dance)
+            for clip, found in zip(chosen, frames, strict=True)
+            for number in found
+        ]
+        _write_csv(path, [("file_path", "dance_type"), *rows])
+    return paths
+
+
+def _write_csv(path, rows):
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def find_leaks(splits):
+    """{(a, b): set of video ids in both} for every two of the splits, a dict of name -> clips."""
+    videos = {name: {split_clip(c.name)[0] for c in clips} for name, clips in splits.items()}
+    return {(a, b): videos[a] & videos[b] for a, b in itertools.combinations(videos, 2)}
+
+
+def count_dances(splits):
+    """Rows (dance, clips in each split ..., all of them), the last row their sums."""
+    counts = [collections.Counter(clip.dance for clip in clips) for clips in splits.values()]
+    rows = [
+        (dance, *(count[dance] for count in counts), sum(count[dance] for count in counts))
+        for dance in sorted(set().union(*counts))
+    ]
+    return [*rows, ("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))]
+
+
+def read_lists(paths):
+    """{name: clips} of split files of either kind, named by their files, or paths if those clash.
+
+    Raises:
+      UserError: a file is at fault, see `splits.list_clips`.
+    """
+    paths = [pathlib.Path(path) for path in paths]
+    names = [path.name for path in paths]
+    names = names if len(set(names)) == len(names) else list(map(str, paths))
+    return {name: list_clips(path) for name, path in zip(names, paths, strict=True)}
+
+
+def print_splits(splits):
+    """Prints the clips of each dance in a dict of name -> clips, and which videos they share."""
+    print_rows("clips", ("dance", *splits, "all"), count_dances(splits))
+    for (a, b), videos in find_leaks(splits).items():
+        names = f": {', '.join(sorted(videos))}" if videos else ""
+        print(f"{a} and {b} share {len(videos)} videos{names}")

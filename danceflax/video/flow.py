@@ -1,0 +1,57 @@
+"""Optical flow on the host: how far each pixel moves from one frame to the next.
+
+Flow is float32 [H, W, 2], (x, y) in pixels. On disk it is 8 bits: +-BOUND pixels map to 0..255
+linearly, as two-stream networks have it (Simonyan and Zisserman 2014; Carreira and Zisserman 2017).
+"""
+
+import cv2
+import numpy as np
+
+from danceflax.errors import UserError
+
+BOUND = 20.0  # pixels; longer motion is cut to it
+
+
+def available_methods():
+    """What `compute_flow` can do here: TV-L1 is only in opencv-contrib-python(-headless)."""
+    has_tvl1 = hasattr(cv2, "optflow") and hasattr(cv2.optflow, "DualTVL1OpticalFlow_create")
+    return ("dis", "farneback", "tvl1") if has_tvl1 else ("dis", "farneback")
+
+
+def compute_flow(a, b, method="dis"):
+    """The flow from frame a to frame b.
+
+    Args:
+      a, b: uint8 [H, W] grey.
+      method: "dis" (Kroeger et al. 2016, the fastest), "farneback" (2003) or "tvl1" (Zach et al.
+        2007; what I3D was trained on, a hundred times slower).
+
+    Returns:
+      float32 [H, W, 2]: b[y + v, x + u] looks like a[y, x].
+
+    Raises:
+      UserError: the method is not known, or not in this OpenCV.
+    """
+    if method not in available_methods():
+        hint = "; pip install opencv-contrib-python-headless" if method == "tvl1" else ""
+        choices = " or ".join(available_methods())
+        raise UserError(f"flow method {method!r} is not there; choose {choices}{hint}")
+    if method == "farneback":
+        flow = cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+    elif method == "tvl1":
+        flow = cv2.optflow.DualTVL1OpticalFlow_create().calc(a, b, None)
+    elif min(a.shape) < 16:  # less than one patch of DIS
+        flow = np.zeros((*a.shape, 2), np.float32)
+    else:
+        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(a, b, None)
+    return flow
+
+
+def encode_flow(flow, bound=BOUND):
+    """Pixels to bytes: uint8 round((x + bound) * 255 / (2 bound)), cut off at +-bound."""
+    return np.rint((np.clip(flow, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
+
+
+def decode_flow(data, bound=BOUND):
+    """Bytes to pixels, float32: the inverse of `encode_flow` to within bound / 255."""
+    return np.asarray(data, np.float32) * np.float32(2 * bound / 255) - np.float32(bound)
