@@ -16,6 +16,11 @@ from jax import lax
 from danceflax.models.layers import he_normal
 
 
+def on_cpu():
+    """Whether the CPU's formulations are traced."""
+    return jax.default_backend() == "cpu"
+
+
 def same_padding(size, window, stride):
     """(before, after) such that ceil(size / stride) windows cover the axis."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
@@ -44,7 +49,7 @@ def conv3d(x, kernel, strides=(1, 1, 1)):
     Returns:
       [B, ceil(T / st), ceil(H / sh), ceil(W / sw), D].
     """
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         layout = ("NDHWC", "DHWIO", "NDHWC")
         return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
     if kernel.shape[:3] == (1, 1, 1) and tuple(strides) == (1, 1, 1):
@@ -69,7 +74,7 @@ def max_pool3d(x, window, strides):
     On the CPU a maximum that several cells share hands each a part of the gradient, elsewhere the
     first cell all of it. After a ReLU only the ties at zero are common, and they carry none.
     """
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         return nn.max_pool(x, window_shape=tuple(window), strides=tuple(strides), padding="SAME")
     for axis in (3, 2, 1):
         first, *rest = _windows(x, axis, window[axis - 1], strides[axis - 1], -jnp.inf)
