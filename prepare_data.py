@@ -180,6 +180,7 @@ def split(args):
     if bool(args.root) == bool(args.lists) or (args.lists and not args.output):
         raise UserError("give --root, or --lists with --output, or --report")
     if args.root:
+        indexing.require_whole(args.root)
         clips = splits.group_frames(list_frames(args.root))
     else:
         lists = make_splits.read_lists(args.lists).values()

@@ -10,6 +10,7 @@ Channel orders are those of the published OpenPose models:
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -171,20 +172,28 @@ def convert_joints(people, source, target):
       [P, len(target), 3] float32 keypoints; a joint that the source cannot give is (0, 0, ABSENT).
       [len(target)] bool, whether the source labels that joint at all.
     """
-    source = list(source)
+    first, second, labelled = _joint_sources(tuple(source), tuple(target))
     people = np.asarray(people, np.float32).reshape(-1, len(source), 3)
-    result = np.zeros((len(people), len(target), 3), np.float32)
-    labelled = np.zeros(len(target), bool)
-    for j, name in enumerate(target):
-        parts = (name,) if name in source else DERIVED.get(name, ())
-        if not parts or any(part not in source for part in parts):
-            continue
-        labelled[j] = True
-        points = people[:, [source.index(part) for part in parts]]
-        result[:, j, :2] = points[..., :2].mean(1)
-        result[:, j, 2] = points[..., 2].min(1)
-    result[result[..., 2] <= 0] = 0.0
-    return result, labelled
+    a, b = people[:, first], people[:, second]
+    result = (a + b) / np.float32(2)
+    result[..., 2] = np.minimum(a[..., 2], b[..., 2])
+    result[~labelled | (result[..., 2] <= 0)] = 0.0
+    return result, labelled.copy()
+
+
+@functools.lru_cache
+def _joint_sources(source, target):
+    """For each joint of `target`: the two joints of `source` it is the mean of, which are the same
+    one unless it is derived, and whether there are any. Three arrays [len(target)]."""
+    source_has = set(source)
+    pairs = [(name, name) if name in source else DERIVED.get(name, ()) for name in target]
+    labelled = [bool(pair) and source_has.issuperset(pair) for pair in pairs]
+    indices = [
+        [source.index(part) for part in pair] if known else [0, 0]
+        for pair, known in zip(pairs, labelled, strict=True)
+    ]
+    first, second = np.array(indices, int).reshape(-1, 2).T
+    return first, second, np.array(labelled, bool)
 
 
 def load(name):

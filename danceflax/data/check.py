@@ -18,6 +18,7 @@ from danceflax.data.index import (
     KEYPOINT_SUFFIXES,
     find_folder,
     list_folder,
+    list_interrupted,
     scan_root,
 )
 from danceflax.data.keypoint_files import read_keypoints
@@ -125,13 +126,18 @@ def _heights(people):
 def check_splits(root):
     """Every `Fault` of the root's split files, and of what they list.
 
-    Rows at fault, frames that are not there, dances without a folder, videos in two splits.
+    Rows at fault, frames that are not there, dances without a folder, videos in two splits; and
+    clips whose extraction was interrupted.
     """
     root = pathlib.Path(root)
     folder = find_folder(root, FRAME_FOLDERS)
     there = set(scan_root(root)[0].files.tolist())
     dances = set(list_folder(root / folder))
-    faults = []
+    message = "its extraction was interrupted; run prepare_data.py frames again"
+    faults = [
+        Fault(str(path.relative_to(root)), 0, "interrupted", message)
+        for path in list_interrupted(root)
+    ]
     for pattern in (FRAME_SPLITS, CLIP_SPLITS):
         clips = {}
         for path in sorted(root.glob(pattern)):
@@ -169,5 +175,5 @@ def _find_missing(name, path, folder, there, dances):
     for dance, row in sorted(unknown.items()):
         yield Fault(name, row, "unknown dance", f"{dance!r} has no folder in {folder}/")
     for file, row in listed:
-        if file not in there and file.partition(b"/")[0].decode() not in unknown:
+        if file not in there:
             yield Fault(name, row, "missing", f"there is no {folder}/{file.decode()}")

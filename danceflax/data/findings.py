@@ -46,9 +46,9 @@ class Findings:
         return (self.num_bad + self.missing) / max(self.num_frames + self.missing, 1)
 
     @property
-    def split_faults(self):
-        """Faults of rows and split files at which a training would stop."""
-        kinds = ("path", "dance", "clip", "split")
+    def fatal(self):
+        """Faults at which a training would stop, or should: of split files and half clips."""
+        kinds = ("path", "dance", "clip", "split", "interrupted")
         return [fault for fault in self.faults if fault.fault in kinds]
 
     def fault_rows(self):
@@ -113,10 +113,10 @@ def print_report(root, findings):
 
 def print_verdict(findings, max_bad_fraction):
     """Prints and returns whether the root can be trained on."""
-    fit = findings.bad_fraction <= max_bad_fraction and not findings.split_faults
+    fit = findings.bad_fraction <= max_bad_fraction and not findings.fatal
     print(
         f"{'fit' if fit else 'NOT fit'} to train on: {findings.bad_fraction:.2%} of the frames "
-        f"cannot be used (at most {max_bad_fraction:.2%}); {len(findings.split_faults)} faults of "
-        "split files would stop a training"
+        f"cannot be used (at most {max_bad_fraction:.2%}); {len(findings.fatal)} faults of split "
+        "files or half clips"
     )
     return fit

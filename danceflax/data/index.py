@@ -64,10 +64,11 @@ def open_index(root):
 
 def write_index(root):
     """Scans a root and writes its index, whole or not at all. Returns the `Index`."""
+    require_whole(root)
     index, state = scan_root(root)
     if not len(index.files):
-        raise UserError(f"{root}: there is no frame to index, {find_folder(root, FRAME_FOLDERS)}/"
-                        f"<dance>/<clip>_<frame>.jpg")  # fmt: skip
+        folder = find_folder(root, FRAME_FOLDERS)
+        raise UserError(f"{root}: has no frame {folder}/<dance>/<clip>_<frame>.jpg to index")
     path = pathlib.Path(root) / NAME
     temporary = path.with_name(f".{NAME}.{os.getpid()}.tmp")
     try:
@@ -97,6 +98,20 @@ def scan_root(root):
             files.append(f"{dance}/{name}".encode())
             codes.append(next(found, 0))
     return Index(np.array(files, "S"), np.array(codes, np.uint8)), state
+
+
+def list_interrupted(root):
+    """Notes of clips whose extraction was begun and not finished (`video/extract.py`)."""
+    return sorted(pathlib.Path(root).glob("extracted/*/*.partial"))
+
+
+def require_whole(root):
+    """Raises UserError: the root holds half a clip."""
+    if found := list_interrupted(root):
+        raise UserError(
+            f"{found[0]}: the extraction of this clip was interrupted ({len(found)} in all); run "
+            "prepare_data.py frames again, which starts it clean"
+        )
 
 
 def find_folder(root, names):

@@ -7,6 +7,7 @@ clips are shared out as the fractions say.
 
 import collections
 import csv
+import io
 import itertools
 import os
 import pathlib
@@ -54,6 +55,8 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0):
         for number in group:
             sizes[g, dances.index(clips[number].dance)] += 1
 
+    # A last column for all dances together, too light to matter but between equals.
+    sizes = np.column_stack([sizes, 0.05 * sizes.sum(1)])
     # missing[s, d]: clips of dance d that split s still lacks, negative beyond what it should have.
     missing = fractions[:, None] * sizes.sum(0)
     chosen = np.zeros(len(groups), int)
@@ -84,11 +87,11 @@ def _growth(missing, size):
 
 
 def write_splits(output, clips, root_name=None, names=SPLITS):
-    """Writes the split files of each split's clips (lists of `splits.Clip`), each whole or not.
+    """Writes the split files of each split's clips (lists of `splits.Clip`).
 
     With the frames known: OUTPUT/pose_training_split/<split>.csv and
     OUTPUT/videos_split/<split>_videos.csv. Where the clips only count theirs: the second one, with
-    the columns label, clip, n_frames.
+    the columns label, clip, n_frames. A split without clips has no file.
 
     Args:
       output: the folder, commonly the root.
@@ -98,36 +101,55 @@ def write_splits(output, clips, root_name=None, names=SPLITS):
 
     Returns:
       The paths written.
+
+    Raises:
+      UserError: other splits are there, which new ones must not be mixed with; or a file cannot be
+        written.
     """
-    output, paths = pathlib.Path(output), []
+    output = pathlib.Path(output)
+    prefix = f"data/{root_name or output.resolve().name}/frames"
+    texts = {}
     for name, chosen in zip(names, clips, strict=True):
-        path = output / f"videos_split/{name}_videos.csv"
-        paths.append(path)
+        frame_list = output / f"pose_training_split/{name}.csv"
+        clip_list = output / f"videos_split/{name}_videos.csv"
+        texts |= {frame_list: None, clip_list: None}
+        if not chosen:
+            continue
         if any(clip.frames is None for clip in chosen):
             rows = [(clip.dance, clip.name, clip.num_frames) for clip in chosen]
-            _write_csv(path, [("label", "clip", "n_frames"), *rows])
+            texts[clip_list] = _format_csv([("label", "clip", "n_frames"), *rows])
             continue
         frames = [[number.decode() for number in clip.frames.tolist()] for clip in chosen]
         rows = [(c.name, c.dance, str(found)) for c, found in zip(chosen, frames, strict=True)]
-        _write_csv(path, [("video_id", "dance_type", "frames"), *rows])
-        path = output / f"pose_training_split/{name}.csv"
-        paths.append(path)
-        prefix = f"data/{root_name or output.resolve().name}/frames"
+        texts[clip_list] = _format_csv([("video_id", "dance_type", "frames"), *rows])
         rows = [
             (f"{prefix}/{clip.dance}/{clip.name}_{number}.jpg", clip.dance)
             for clip, found in zip(chosen, frames, strict=True)
             for number in found
         ]
-        _write_csv(path, [("file_path", "dance_type"), *rows])
-    return paths
+        texts[frame_list] = _format_csv([("file_path", "dance_type"), *rows])
+    for path, text in texts.items():
+        if path.exists() and (text is None or path.read_bytes() != text.encode()):
+            raise UserError(
+                f"{path}: is of another split; remove {output}/*_split, or write to another --output"
+            )
+    written = {path: text for path, text in texts.items() if text}
+    for path, text in written.items():
+        _write(path, text)
+    return list(written)
 
 
-def _write_csv(path, rows):
+def _format_csv(rows):
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+def _write(path, text):
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        temporary.write_bytes(text.encode())
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

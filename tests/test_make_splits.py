@@ -1,0 +1,109 @@
+import collections
+import itertools
+
+import numpy as np
+import pytest
+from conftest import make_root, shared_data
+
+from danceflax.data import make_splits, splits
+from danceflax.data.letsdance import LetsDanceSource, list_frames
+from danceflax.data.make_splits import FRACTIONS, SPLITS, assign_clips, find_leaks
+from danceflax.errors import UserError
+from danceflax.skeleton import COCO18
+
+
+def clip(dance, video, start=0, frames=10):
+    return splits.Clip(dance, f"{video}_{start:03d}", frames, None, 1)
+
+
+def public_lists():
+    names = ("train", "val", "test")
+    return {
+        name: splits.list_clips(shared_data("letsdance", f"clips_{name}.tsv")) for name in names
+    }
+
+
+def best_counts(total):
+    """The rounding of 80/10/10 of `total` that is nearest to it, by trying all."""
+    wanted = np.array(FRACTIONS) * total
+    choices = itertools.product(range(total + 1), repeat=2)
+    choices = [(total - a - b, a, b) for a, b in choices if a + b <= total]
+    return min(choices, key=lambda c: ((np.array(c) - wanted) ** 2).sum())
+
+
+def test_leaks_of_the_public_lists():
+    lists = public_lists()
+    assert [len(clips) for clips in lists.values()] == [1107, 139, 138]
+    assert [len(videos) for videos in find_leaks(lists).values()] == [8, 14, 2]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_public_clips_shared_out_anew(seed):
+    clips = list(itertools.chain(*public_lists().values()))
+    chosen = assign_clips(clips, seed=seed)
+    assert sorted(itertools.chain(*chosen)) == sorted(clips)
+    assert not any(find_leaks(dict(zip(SPLITS, chosen, strict=True))).values())
+    counts = [collections.Counter(c.dance for c in found) for found in chosen]
+    for dance, total in collections.Counter(c.dance for c in clips).items():
+        found = [count[dance] for count in counts]
+        assert np.abs(np.subtract(found, best_counts(total))).max() <= 1, (dance, found)
+    assert assign_clips(clips, seed=seed) == chosen
+    assert assign_clips(clips, seed=seed + 1) != chosen
+
+
+def test_large_videos_are_kept_whole():
+    """Ten videos of ten clips each, of two dances: eight, one and one are exact."""
+    clips = [clip("ab"[v % 2], f"video{v:06d}", s) for v in range(20) for s in range(10)]
+    chosen = assign_clips(clips, seed=3)
+    assert [len(found) for found in chosen] == [160, 20, 20]
+    assert not any(find_leaks(dict(zip(SPLITS, chosen, strict=True))).values())
+    assert all({c.dance for c in found} == {"a", "b"} for found in chosen)
+
+
+def test_bad_fractions():
+    with pytest.raises(UserError, match="add up to 1"):
+        assign_clips([clip("a", "v")], (0.8, 0.1, 0.2))
+
+
+def test_files_written_of_a_root_are_read_back(tmp_path):
+    names = make_root(tmp_path, num_frames=4)
+    names = [n for n in names if not n.endswith("_0002.jpg")]  # a gap stays a gap
+    (tmp_path / "frames" / "tango" / "-2W1_fHl-RM_033_0002.jpg").unlink()
+    clips = splits.group_frames(list_frames(tmp_path))
+    assert [c.name for c in clips] == ["-2W1_fHl-RM_033"] and clips[0].num_frames == 3
+    paths = make_splits.write_splits(tmp_path, [clips, [], []])
+    assert [path.name for path in paths] == ["train.csv", "train_videos.csv"]
+    for path in paths:
+        source = LetsDanceSource(tmp_path, str(path), COCO18)
+        assert [name.decode() for name in source.files] == names
+        assert splits.list_clips(path)[0].frames.tolist() == [b"0000", b"0001", b"0003"]
+    first = (tmp_path / "pose_training_split" / "train.csv").read_text().splitlines()
+    assert first[:2] == ["file_path,dance_type", f"data/{tmp_path.name}/frames/{names[0]},tango"]
+
+
+def test_splits_are_never_mixed_with_others(tmp_path):
+    clips = [clip("tap", f"video{i:06d}", frames=3) for i in range(10)]
+    make_splits.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])
+    make_splits.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])  # the same: no harm
+    for other in ([clips[:7], clips[8:9], clips[9:]], [clips[:8], [], []]):
+        with pytest.raises(UserError, match="is of another split"):
+            make_splits.write_splits(tmp_path, other)
+    written = make_splits.read_lists(sorted(tmp_path.glob("*/*")))
+    assert {name: len(found) for name, found in written.items()} == {
+        "test_videos.csv": 1, "train_videos.csv": 8, "val_videos.csv": 1
+    }  # fmt: skip
+
+
+def test_two_dances_of_one_video_each_go_apart():
+    chosen = assign_clips([clip("a", "video1"), clip("b", "video2")], (0.5, 0.5))
+    assert [len(found) for found in chosen] == [1, 1]
+
+
+def test_lists_that_only_count_frames_are_written_so(tmp_path):
+    lists = public_lists()
+    make_splits.write_splits(tmp_path, list(lists.values()))
+    again = make_splits.read_lists(
+        tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS
+    )
+    for written, clips in zip(again.values(), lists.values(), strict=True):
+        assert [c[:3] for c in written] == [c[:3] for c in clips]

@@ -1,0 +1,161 @@
+"""The command line: help, messages, exit statuses, and videos to a set that can be trained on."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import make_root, shared_data
+
+import prepare_data
+from danceflax.data import arguments
+from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.make_splits import SPLITS, find_leaks, read_lists
+from danceflax.skeleton import BODY25
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(*words):
+    """The exit status of a command, run here."""
+    try:
+        return prepare_data.main([str(word) for word in words]) or 0
+    except SystemExit as error:
+        return error.code
+
+
+def test_every_command_explains_itself_with_examples(capsys):
+    assert run("--help") == 0
+    overview = capsys.readouterr().out
+    for function in prepare_data.COMMANDS:
+        name = function.__name__.replace("_", "-")
+        assert name in overview
+        assert run(name, "--help") == 0
+        assert f"\npython prepare_data.py {name} --" in capsys.readouterr().out
+
+
+def test_examples_in_the_help_are_understood():
+    parser = arguments.make_parser("", prepare_data.COMMANDS)
+    for function in prepare_data.COMMANDS:
+        lines = function.__doc__.replace("\\\n", " ").splitlines()
+        examples = [line.split()[2:] for line in lines if "python prepare_data.py" in line]
+        assert examples
+        for words in examples:
+            assert parser.parse_args(words).function is function
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["index"], "--root"),
+        (["index", "--root=/nowhere"], "/nowhere: no such data root"),
+        (["check", "--root=/nowhere"], "no such data root"),
+        (["frames", "--videos=/nowhere.mp4", "--root=x"], "no such video"),
+        (["flow", "--root=/nowhere"], "no such data root"),
+        (["split"], "give --root, or --lists"),
+        (["split", "--lists", "/nowhere.tsv", "--output=x"], "nowhere.tsv: cannot be read"),
+        (["synthetic", "--output=x", "--clips=1"], "--clips=1: expected 3 integers"),
+        (["check", "--root=.", "--workers=none"], "--workers"),
+        (["import-openpose", "--root=x", "--json=/nowhere"], "no such folder of OpenPose JSON"),
+        (["synthesize"], "invalid choice"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_status_2(words, message, capsys):
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_exit_status_of_check(tmp_path, capsys):
+    names = make_root(tmp_path, num_frames=10)
+    assert run("check", f"--root={tmp_path}", "--workers=1") == 0
+    (tmp_path / "frames" / names[3]).write_bytes(b"")
+    faults = tmp_path / "faults.csv"
+    assert run("check", f"--root={tmp_path}", "--workers=1", f"--output={faults}") == 1
+    output = capsys.readouterr()
+    assert "NOT fit to train on: 10.00% of the frames" in output.out
+    assert "checking: 1 of 1" in output.err and "\x1b" not in output.out + output.err
+    assert faults.read_text().splitlines()[1].startswith(f"frames/{names[3]},0,empty,")
+    assert run("check", f"--root={tmp_path}", "--workers=1", "--max_bad_fraction=0.1") == 0
+
+
+def test_real_clips_become_a_set(tmp_path, capsys):
+    """OpenPose's real JSON and its video: frames, keypoints, index, check, splits, flow."""
+    folder = shared_data("dance_clips")
+    root = tmp_path / "mine"
+    common = (f"--root={root}", "--fps=2", "--short_side=120", "--workers=1")
+    json_folder = folder / "demo_openpose_json" / "demo-json"
+    words = ("import-openpose", f"--json={json_folder}", f"--videos={folder / 'demo.mp4'}")
+    assert run(*words, "--dance=ballet", *common) == 1  # the last seconds have no JSON
+    assert "frame 596 has no keypoint file" in capsys.readouterr().err
+    assert run("frames", f"--videos={folder / 'fast.mp4'}", "--dance=latin", *common) == 0
+    assert run("index", f"--root={root}") == 0
+    assert run("check", f"--root={root}", "--workers=1") == 1
+    output = capsys.readouterr().out
+    assert "no keypoints" in output and "outside" not in output
+
+    for path in (root / "frames" / "latin").iterdir():  # nobody was looked for there
+        keypoints = root / "keypoints" / "latin" / f"{path.stem}.json"
+        keypoints.parent.mkdir(exist_ok=True)
+        keypoints.write_text("[]")
+    assert run("check", f"--root={root}", "--workers=1", "--max_bad_fraction=0.05") == 0
+    assert run("split", f"--root={root}", "--percent=50,50,0") == 0
+    assert "train and val share 0 videos" in capsys.readouterr().out
+    lists = read_lists(root / f"pose_training_split/{name}.csv" for name in ("train", "val"))
+    assert not any(find_leaks(lists).values())
+    source = LetsDanceSource(root, "all", BODY25)
+    people = [len(source[i]["people"]) for i in range(0, len(source), 9) if i < 38]
+    assert sum(people) >= 4 and source[0]["image"].shape[0] == 120
+    assert run("flow", f"--root={root}", "--short_side=64", "--workers=1") == 0
+    frames = len(list(root.glob("frames/*/*")))
+    assert len(list(root.glob("flow/*/*.png"))) == frames - 2
+
+
+def test_the_real_frame_imports(tmp_path):
+    """The one public frame of the set, as part of a root."""
+    source = shared_data("letsdance", "CNh2kHhY29Q_141_0201.jpg")
+    (tmp_path / "frames" / "ballet").mkdir(parents=True)
+    (tmp_path / "keypoints" / "ballet").mkdir(parents=True)
+    (tmp_path / "frames" / "ballet" / source.name).write_bytes(source.read_bytes())
+    keypoints = (tmp_path / "keypoints" / "ballet" / source.name).with_suffix(".json")
+    keypoints.write_text(json.dumps([[["person"], ["nose", [960.0, 300.0]]]]))
+    assert run("check", f"--root={tmp_path}", "--workers=1") == 0
+    record = LetsDanceSource(tmp_path, "all", BODY25)[0]
+    assert record["image"].shape == (1080, 1920, 3)
+    np.testing.assert_array_equal(record["people"][0, 0], (960, 300, 2))
+
+
+def test_public_lists_are_shared_out_anew(tmp_path, capsys):
+    lists = [shared_data("letsdance", f"clips_{name}.tsv") for name in SPLITS]
+    assert run("split", "--report", *lists) == 0
+    report = capsys.readouterr().out
+    for a, b, count in (("train", "val", 8), ("train", "test", 14), ("val", "test", 2)):
+        assert f"clips_{a}.tsv and clips_{b}.tsv share {count} videos" in report
+    assert run("split", "--lists", *lists, f"--output={tmp_path}", "--seed=4") == 0
+    assert capsys.readouterr().out.count("share 0 videos") == 3
+    written = [tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS]
+    assert run("split", "--report", *written) == 0
+    assert capsys.readouterr().out.count("share 0 videos") == 3
+
+
+def test_interrupted_in_several_processes(tmp_path):
+    """Ctrl-C: one line, status 2, no process left, and the same command then does the rest."""
+    words = ["frames", f"--videos={shared_data('dance_clips')}", "--dance=latin"]
+    words += [f"--root={tmp_path}", "--short_side=64", "--workers=2"]
+    process = subprocess.Popen(
+        [sys.executable, "prepare_data.py", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("extracted/*/*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2, error
+    assert error.splitlines()[-1].startswith("error: interrupted"), error
+    assert "Traceback" not in error
