@@ -69,6 +69,7 @@ def test_files_written_of_a_root_are_read_back(tmp_path):
     names = make_root(tmp_path, num_frames=4)
     names = [n for n in names if not n.endswith("_0002.jpg")]  # a gap stays a gap
     (tmp_path / "frames" / "tango" / "-2W1_fHl-RM_033_0002.jpg").unlink()
+    (tmp_path / "pose_training_split" / "train.csv").unlink()
     clips = splits.group_frames(list_frames(tmp_path))
     assert [c.name for c in clips] == ["-2W1_fHl-RM_033"] and clips[0].num_frames == 3
     paths = make_splits.write_splits(tmp_path, [clips, [], []])

@@ -131,7 +131,7 @@ def write_splits(output, clips, root_name=None, names=SPLITS):
     for path, text in texts.items():
         if path.exists() and (text is None or path.read_bytes() != text.encode()):
             raise UserError(
-                f"{path}: is of another split; remove {output}/*_split, or write to another --output"
+                f"{path}: is of another split; remove {output}/*_split, or give another --output"
             )
     written = {path: text for path, text in texts.items() if text}
     for path, text in written.items():
