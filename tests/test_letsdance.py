@@ -82,7 +82,7 @@ def test_faults_of_a_root(tmp_path):
         LetsDanceSource(tmp_path, "train", COCO18)
     with pytest.raises(UserError, match="split is empty"):
         LetsDanceSource(tmp_path, "all", COCO18)
-    with pytest.raises(UserError, match="'floder'; choose 'folder' or 'coco'"):
+    with pytest.raises(UserError, match="'floder'; choose 'folder' or 'tfds' or 'coco'"):
         open_source(Config(source="floder", root=str(tmp_path)), "train", COCO18)
 
 

@@ -10,6 +10,8 @@ from danceflax.errors import BadSampleError
 
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
+READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
+
 
 def read_image(path, where=None):
     """Returns the image file as uint8 [H, W, 3] RGB, turned upright as its EXIF data says.
@@ -47,12 +49,12 @@ def decode_image(data, where):
             f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it",
         )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), READ_RGB or cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
         raise _bad("unreadable", where, "cannot be decoded as an image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return image if READ_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def _bad(fault, where, message):

@@ -5,6 +5,7 @@ Sample g of a run, counted over all epochs, batches and processes, is drawn and 
 neither threads nor the number of processes change what is learned.
 """
 
+import functools
 import logging
 import sys
 import threading
@@ -42,7 +43,7 @@ class TrainingBatches:
         self._source, self._transform = source, transform
         self._batch_size, self._seed = batch_size, seed
         self._slots = process_slots(batch_size, process_index, process_count)
-        self._order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+        self._permutation = functools.lru_cache(maxsize=2)(self._permute)  # two at an epoch's end
         self._bad = BadSamples(max_bad_fraction, len(source))
 
     def __len__(self):
@@ -51,10 +52,18 @@ class TrainingBatches:
     def __getitem__(self, step):
         return collate([self._sample(step * self._batch_size + slot) for slot in self._slots])
 
+    def draw(self, g):
+        """The source's index of sample g: every index once an epoch, in an order of its own."""
+        epoch, position = divmod(g, len(self._source))
+        return int(self._permutation(epoch)[position])
+
+    def _permute(self, epoch):
+        return np.random.default_rng([self._seed, epoch, 1]).permutation(len(self._source))
+
     def _sample(self, g):
         """(item, name) of sample g; where it is bad, of others that its own chance picks."""
         rng = np.random.default_rng([self._seed, g])
-        index = self._order[g]
+        index = self.draw(g)
         while True:
             try:
                 record = self._source[index]
