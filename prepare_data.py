@@ -179,15 +179,18 @@ def split(args):
         return make_splits.print_splits(make_splits.read_lists(args.report))
     if bool(args.root) == bool(args.lists) or (args.lists and not args.output):
         raise UserError("give --root, or --lists with --output, or --report")
+    labelled = None
     if args.root:
         indexing.require_whole(args.root)
         clips = splits.group_frames(list_frames(args.root))
+        found = indexing.open_index(args.root)
+        labelled = set(found.files[found.keypoints > 0].tolist())
     else:
         lists = make_splits.read_lists(args.lists).values()
         clips = list({(clip.dance, clip.name): clip for found in lists for clip in found}.values())
     fractions = [part / 100 for part in parse_numbers("percent", args.percent, 3)]
     chosen = make_splits.assign_clips(clips, fractions, args.seed)
-    for path in make_splits.write_splits(args.output or args.root, chosen):
+    for path in make_splits.write_splits(args.output or args.root, chosen, labelled):
         print(f"written: {path}")
     return make_splits.print_splits(dict(zip(make_splits.SPLITS, chosen, strict=True)))
 

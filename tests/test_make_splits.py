@@ -74,6 +74,12 @@ def test_files_written_of_a_root_are_read_back(tmp_path):
     assert [c.name for c in clips] == ["-2W1_fHl-RM_033"] and clips[0].num_frames == 3
     paths = make_splits.write_splits(tmp_path, [clips, [], []])
     assert [path.name for path in paths] == ["train.csv", "train_videos.csv"]
+    (only,) = make_splits.write_splits(tmp_path / "a", [clips, [], []], labelled=set())
+    assert only.name == "train_videos.csv"  # frames without keypoints are for videos only
+    labelled = {names[1].encode()}
+    pose, videos = make_splits.write_splits(tmp_path / "b", [clips, [], []], labelled)
+    assert splits.read_frames(pose).files.tolist() == [names[1].encode()]
+    assert videos.read_text() == only.read_text()
     for path in paths:
         source = LetsDanceSource(tmp_path, str(path), COCO18)
         assert [name.decode() for name in source.files] == names

@@ -86,17 +86,18 @@ def _growth(missing, size):
     return ((missing - size) ** 2 - missing**2).sum(1)
 
 
-def write_splits(output, clips, root_name=None, names=SPLITS):
+def write_splits(output, clips, labelled=None, names=SPLITS):
     """Writes the split files of each split's clips (lists of `splits.Clip`).
 
     With the frames known: OUTPUT/pose_training_split/<split>.csv and
     OUTPUT/videos_split/<split>_videos.csv. Where the clips only count theirs: the second one, with
-    the columns label, clip, n_frames. A split without clips has no file.
+    the columns label, clip, n_frames. What would be empty is not written.
 
     Args:
       output: the folder, commonly the root.
       clips: list of lists.
-      root_name: the name of the root, which paths of frames begin with: data/<root_name>/frames/.
+      labelled: the frames that have keypoints, a set of `<dance>/<file>` as bytes, which
+        pose_training_split keeps to; None: all.
       names: of the splits.
 
     Returns:
@@ -107,7 +108,7 @@ def write_splits(output, clips, root_name=None, names=SPLITS):
         written.
     """
     output = pathlib.Path(output)
-    prefix = f"data/{root_name or output.resolve().name}/frames"
+    prefix = f"data/{output.resolve().name}/frames"
     texts = {}
     for name, chosen in zip(names, clips, strict=True):
         frame_list = output / f"pose_training_split/{name}.csv"
@@ -122,12 +123,18 @@ def write_splits(output, clips, root_name=None, names=SPLITS):
         frames = [[number.decode() for number in clip.frames.tolist()] for clip in chosen]
         rows = [(c.name, c.dance, str(found)) for c, found in zip(chosen, frames, strict=True)]
         texts[clip_list] = _format_csv([("video_id", "dance_type", "frames"), *rows])
-        rows = [
-            (f"{prefix}/{clip.dance}/{clip.name}_{number}.jpg", clip.dance)
+        files = [
+            (f"{clip.dance}/{clip.name}_{number}.jpg", clip.dance)
             for clip, found in zip(chosen, frames, strict=True)
             for number in found
         ]
-        texts[frame_list] = _format_csv([("file_path", "dance_type"), *rows])
+        rows = [
+            (f"{prefix}/{file}", dance)
+            for file, dance in files
+            if labelled is None or file.encode() in labelled
+        ]
+        if rows:
+            texts[frame_list] = _format_csv([("file_path", "dance_type"), *rows])
     for path, text in texts.items():
         if path.exists() and (text is None or path.read_bytes() != text.encode()):
             raise UserError(
