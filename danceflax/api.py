@@ -7,13 +7,17 @@ import jax.numpy as jnp
 
 from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
-from danceflax.models import openpose
+from danceflax.models import c3d, frame_model, i3d, openpose, two_stream
 from danceflax.training import checkpoints
 from danceflax.training.report import console
 
-MODELS = {
+MODELS = {  # the module, and the skeleton of the published network
     "openpose_coco": (openpose.OpenPoseCOCO, "coco18"),
     "openpose_body25": (openpose.OpenPoseBody25, "body25"),
+    "i3d": (i3d.I3D, None),
+    "c3d": (c3d.C3D, None),
+    "streams": (two_stream.StreamClassifier, None),
+    "frames": (frame_model.FrameClassifier, None),
 }
 
 
@@ -36,17 +40,18 @@ def create_model(name, **options):
         raise UserError(f"model {name!r} is not known; choose one of {', '.join(MODELS)}")
     module, default_skeleton = MODELS[name]
     known = {field.name for field in dataclasses.fields(module)} - {"parent", "name"}
-    skeleton = options.pop("skeleton", default_skeleton)
-    if not isinstance(skeleton, skeletons.Skeleton):
-        skeleton = skeletons.load(skeleton)
-    options = {"num_pafs": skeleton.num_pafs, "num_heatmaps": skeleton.num_heatmaps} | options
+    if default_skeleton:
+        skeleton = options.pop("skeleton", default_skeleton)
+        if not isinstance(skeleton, skeletons.Skeleton):
+            skeleton = skeletons.load(skeleton)
+        options = {"num_pafs": skeleton.num_pafs, "num_heatmaps": skeleton.num_heatmaps} | options
     for key in options:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
             raise UserError(f"model {name} has no option {key!r}: {hint}")
     options["dtype"] = jnp.dtype(options.get("dtype", "float32"))
-    return module(**options)
+    return module(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
 def load_checkpoint(path):
@@ -71,8 +76,14 @@ def load_checkpoint(path):
     return create_model(config["model"]["name"], **options), variables, config
 
 
-def describe(model, skeleton, normalisation):
-    """The checkpoint config of a pose model: the inverse of what `load_checkpoint` does."""
+def describe(model, labels, normalisation):
+    """The checkpoint config of a model: the inverse of what `load_checkpoint` does.
+
+    Args:
+      model: the flax module.
+      labels: the `Skeleton` of a pose network, or the list of a classifier's class names.
+      normalisation: {"mean", "std"} of its RGB input.
+    """
     name = next(name for name, (module, _) in MODELS.items() if isinstance(model, module))
     options = {
         field.name: getattr(model, field.name)
@@ -80,9 +91,10 @@ def describe(model, skeleton, normalisation):
         if field.name not in ("parent", "name")
     }
     options["dtype"] = jnp.dtype(options["dtype"]).name
+    is_pose = isinstance(labels, skeletons.Skeleton)
     return {
         "model": {"name": name, "options": options},
-        "skeleton": skeleton.to_dict(),
+        **({"skeleton": labels.to_dict()} if is_pose else {"class_names": list(labels)}),
         "normalisation": {key: list(map(float, normalisation[key])) for key in ("mean", "std")},
     }
 
@@ -115,3 +127,30 @@ def start_from(path, variables, skeleton, allow_missing):
     variables, fresh = checkpoints.merge_variables(variables, loaded, path, allow_missing)
     console.print(f"weights from {path}; from scratch: {', '.join(fresh) if fresh else 'none'}")
     return variables, config["normalisation"]
+
+
+def start_stream(path, variables, stream, allow_missing):
+    """Weights of an I3D, or of another classifier's stream, put into a stream's fresh variables.
+
+    Args:
+      path: as for `load_checkpoint`.
+      variables: of a `StreamClassifier`.
+      stream: "rgb", "flow" or "pose".
+      allow_missing: regex of the stream's parameters that may stay fresh; "" for none.
+
+    Returns:
+      The variables with that stream's replaced.
+
+    Raises:
+      UserError: they do not fit.
+    """
+    loaded, config = checkpoints.load_model(path)
+    key, name = f"stream_{stream}", config["model"]["name"]
+    if name == "streams" and key in loaded["params"]:
+        loaded = {kind: tree[key] for kind, tree in loaded.items()}
+    elif name != "i3d":
+        raise UserError(f"{path} holds {name} without a stream {stream}; name an I3D checkpoint")
+    fresh = {kind: tree[key] for kind, tree in variables.items()}
+    merged, kept = checkpoints.merge_variables(fresh, loaded, path, allow_missing)
+    console.print(f"stream {stream} from {path}; from scratch: {', '.join(kept) or 'none'}")
+    return {kind: tree | {key: merged[kind]} for kind, tree in variables.items()}

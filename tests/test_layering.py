@@ -13,10 +13,11 @@ ALLOWED = {
     "models": set(),
     "pose": set(),
     "data": set(),
-    "video": set(),
+    "video": {"data"},
     "weights": set(),
     "training": set(),
     "api": {"models", "training"},
+    "classifier": {"api", "models", "pose", "training", "video"},
     "cli": set(),
 }
 # Packages that a part must not import.

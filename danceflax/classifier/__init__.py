@@ -1,0 +1,1 @@
+"""Dance classifiers: where clips, networks and pose maps meet; the scripts share it."""

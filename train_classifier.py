@@ -1,0 +1,159 @@
+"""Trains a dance classifier on clips: I3D with one stream or several, C3D, or frame by frame.
+
+python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
+python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b \
+    --config.streams.rgb.init_from=weights/i3d_rgb --config.streams.rgb.train=False
+python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/demo
+
+The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl
+and tensorboard/. Where no stream trains, their features are computed once, into WORKDIR/features.
+"""
+
+import functools
+
+import jax
+from absl import flags
+
+from danceflax import cli
+from danceflax.classifier import network, steps
+from danceflax.classifier.cache import cache_features, is_cacheable
+from danceflax.classifier.inputs import make_prepare, make_transforms
+from danceflax.data.loader import make_loader
+from danceflax.data.sources import Subset
+from danceflax.training import checkpoints, optimizers, parallel
+from danceflax.training.loop import fit
+from danceflax.training.report import Report, console, print_table
+from danceflax.training.signals import StopRequest
+from danceflax.training.step import create_state, make_train_step
+from danceflax.video import features
+from danceflax.video.clips import ClipSource, check_classes
+from danceflax.video.metrics import choose_class_weights, measure
+
+CONFIG = cli.define_config()
+WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
+cli.require("config", "workdir")
+SHOWN = ("top1", "mean_class_accuracy", "loss")  # of the evaluation's figures, on the screen
+
+
+def main(_):
+    config, workdir = CONFIG.value, WORKDIR.value
+    parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
+    parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
+    data = config.data
+    train_source = ClipSource(data.root, data.train_split, config.class_names, data.fps)
+    class_names = train_source.class_names
+    val_source = ClipSource(data.root, data.val_split, class_names, data.fps)
+    check_classes(train_source, val_source)
+    class_weights = choose_class_weights(
+        config.loss.class_weights, train_source.labels, len(class_names)
+    )
+
+    # The network, its weights, and who trains them.
+    classifier, variables = network.create(config, class_names)
+    groups = network.choose_groups(config, classifier)
+    labels = optimizers.label_parameters(variables["params"], groups)
+    optimizer, schedules = optimizers.make_optimizer(
+        {"groups": groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
+    )
+    state = create_state(variables, optimizer, average=config.optimizer.average_decay > 0)
+    print_table(
+        "parameter groups",
+        ("group", "optimizer", "learning rate", "weight decay", "arrays", "parameters"),
+        optimizers.group_table(variables["params"], labels, groups),
+    )
+
+    # Where it goes on, if it was begun before.
+    description = network.describe(classifier, class_names) | {"training": config.to_dict()}
+    manager = checkpoints.open_manager(workdir)
+    resumed = checkpoints.restore_state(manager, state, description)
+    state = parallel.replicate(resumed or state)
+    first = int(state.step)
+    if resumed:
+        console.print(f"resuming {workdir} after step {first}")
+
+    # What it reads: clips, or the features of streams that do not train.
+    read = functools.partial(
+        make_loader,
+        threads=data.threads,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        max_bad_fraction=data.max_bad_fraction,
+    )
+    augment, view = make_transforms(classifier)
+    prepare, cached = make_prepare(classifier), is_cacheable(config, classifier, groups)
+    val_source = Subset(val_source, config.eval.limit)
+    if cached:
+        train_source, val_source = cache_features(
+            config,
+            classifier,
+            state.variables,
+            train_source,
+            val_source,
+            read,
+            f"{workdir}/features",
+        )
+        augment, view = features.pick_version, features.all_versions
+        prepare = lambda params, batch: {"features": batch["features"]}  # noqa: E731
+
+    freeze = config.optimizer.freeze_batchnorm
+    apply = steps.make_apply(classifier.model, features=cached, freeze_batchnorm=freeze)
+    loss = steps.make_loss(
+        prepare,
+        apply,
+        len(class_names),
+        label_smoothing=config.loss.label_smoothing,
+        class_weights=class_weights,
+        mixup_alpha=config.loss.mixup,
+    )
+    train_step = parallel.map_step(
+        make_train_step(
+            loss,
+            optimizer,
+            optimizers.trained_parameters(labels, groups),
+            seed=config.seed,
+            accumulate=config.optimizer.accumulate,
+            average_decay=config.optimizer.average_decay,
+            schedules=schedules,
+        )
+    )
+    classify = parallel.map_inference(steps.make_classify(prepare, apply))
+    batches = read(train_source, augment, config.batch_size, config.seed, first)
+    lead = jax.process_index() == 0
+    with Report(workdir, config.steps, first, config.batch_size, lead) as report:
+
+        def evaluate(state):
+            found, truth, _ = steps.classify_batches(
+                classify,
+                state.variables,
+                read(val_source, view, config.eval.batch_size, training=False),
+                parallel.gather_from_processes,
+            )
+            metrics = measure(found, truth)
+            shown = {name: metrics[name] for name in SHOWN}
+            report.scalars(int(state.step), "val", metrics, shown)
+            return metrics["top1"]
+
+        with StopRequest() as stop:
+            state, stopped = fit(
+                state,
+                train_step,
+                batches,
+                steps=config.steps,
+                report=report,
+                save=lambda state, score: checkpoints.save_state(
+                    manager, state, description, score
+                ),
+                evaluate=evaluate,
+                stop=stop,
+                **{key: config[key] for key in ("log_every", "eval_every", "save_every")},
+            )
+        manager.close()  # waits until the last checkpoint is whole
+    if stopped:
+        console.print(
+            f"stopped by {stop.signal.name} after step {int(state.step)}, which is saved; "
+            "the same command goes on from there"
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)
