@@ -92,6 +92,8 @@ def keypoints(args):
     folder = root / indexing.find_folder(root, indexing.FRAME_FOLDERS)
     found = indexing.scan_root(root)[0]
     todo = [file.decode() for file in found.files[found.keypoints == 0].tolist()]
+    folders = [name for name in indexing.KEYPOINT_FOLDERS if (root / name).is_dir()]
+    output = root / (folders or indexing.KEYPOINT_FOLDERS)[0]
     given = {"checkpoint": args.checkpoint, "batch_size": args.batch_size, "input": folder}
     flags.FLAGS(["predict", "--output=-", *(f"--{name}={value}" for name, value in given.items())])
     run, skeleton, height = predict.load_estimator()
@@ -109,7 +111,7 @@ def keypoints(args):
     with show_progress("finding people", "frames") as progress:
         people = find_people(run, read(), height, args.batch_size, predict.STRIDE)
         for done, (file, _, persons, _) in enumerate(people, 1):
-            path = (root / "keypoints" / file).with_suffix(".json")
+            path = (output / file).with_suffix(".json")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_people(path, persons)
             progress(done + len(faults), len(todo))

@@ -124,6 +124,9 @@ def test_faults(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             extract.plan_extraction(*args)
+    (tmp_path / "old" / "rgb").mkdir(parents=True)
+    with pytest.raises(UserError, match="rename that to frames/"):
+        extract.plan_extraction(video, tmp_path / "old", "tap")
     make_video(tmp_path / "in" / "clip.mp4", num_frames=3)
     with pytest.raises(UserError, match="both would become the clip"):
         extract.plan_extraction(video.parent, tmp_path, "tap")

@@ -65,8 +65,8 @@ def import_frames(root, dance, clip, keypoints, frames):
             faults.append(str(error))
             continue
         name = f"{dance}/{clip}_{number:04d}"
+        _write(root / f"keypoints/{name}.json", text)  # first: a frame is never without
         _write(root / f"frames/{name}.jpg", pixels if image.suffix == ".png" else image)
-        _write(root / f"keypoints/{name}.json", text)
         count += 1
     return count, faults
 

@@ -54,6 +54,8 @@ def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95)
         raise UserError("expected --fps >= 0, --short_side >= 0 and --quality from 1 to 100")
     if not videos.exists():
         raise UserError(f"{videos}: no such video or folder")
+    if pathlib.Path(root, "rgb").is_dir() and not pathlib.Path(root, "frames").is_dir():
+        raise UserError(f"{root}: keeps its frames in rgb/; rename that to frames/ first")
     tasks, paths = [], {}
     for name, path in _list_videos(videos, dance):
         clip = name_clip(path.stem, name)
