@@ -7,8 +7,6 @@ import functools
 import pathlib
 import sys
 
-from absl import flags
-
 from danceflax import cli
 from danceflax.data import check as check_root
 from danceflax.data import findings, make_splits, splits
@@ -84,7 +82,7 @@ def keypoints(args):
     Writes ROOT/keypoints/<dance>/<clip>_<frame>.json as OpenPose does; frames that have a keypoint
     file are left alone, so an interrupted run goes on.
     """
-    import predict  # and with it JAX, which the other commands do without
+    from danceflax.models.openpose import STRIDE  # with it JAX, which other commands do without
     from danceflax.pose.openpose_json import write_people
     from danceflax.pose.predictor import find_people
 
@@ -94,11 +92,7 @@ def keypoints(args):
     todo = [file.decode() for file in found.files[found.keypoints == 0].tolist()]
     folders = [name for name in indexing.KEYPOINT_FOLDERS if (root / name).is_dir()]
     output = root / (folders or indexing.KEYPOINT_FOLDERS)[0]
-    given = {"checkpoint": args.checkpoint, "batch_size": args.batch_size, "input": folder}
-    flags.FLAGS(["predict", "--output=-", *(f"--{name}={value}" for name, value in given.items())])
-    run, skeleton, height = predict.load_estimator()
-    if skeleton.num_joints not in (18, 25):
-        raise UserError(f"{args.checkpoint}: keypoint files hold COCO-18 or BODY-25 people only")
+    run, height = load_estimator(args.checkpoint, args.batch_size)
     faults = []
 
     def read():
@@ -109,7 +103,7 @@ def keypoints(args):
                 faults.append(str(error))
 
     with show_progress("finding people", "frames") as progress:
-        people = find_people(run, read(), height, args.batch_size, predict.STRIDE)
+        people = find_people(run, read(), height, args.batch_size, STRIDE)
         for done, (file, _, persons, _) in enumerate(people, 1):
             path = (output / file).with_suffix(".json")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +111,35 @@ def keypoints(args):
             progress(done + len(faults), len(todo))
     print(f"{root}: {len(todo) - len(faults):,} keypoint files written")
     return print_faults(faults)
+
+
+def load_estimator(checkpoint, batch_size):
+    """(images -> people and scores, input height) of a pose network, over all devices."""
+    from ml_collections import ConfigDict
+
+    from configs import openpose_base
+    from danceflax import api
+    from danceflax.models.openpose import STRIDE
+    from danceflax.normalisation import normalise
+    from danceflax.pose.decode import make_decoder
+    from danceflax.pose.inference import make_estimator
+    from danceflax.skeleton import SKELETONS, Skeleton
+    from danceflax.training import parallel
+
+    parallel.check_batch_size(batch_size, where="batch_size")
+    model, variables, about = api.load_checkpoint(checkpoint)
+    if about.get("skeleton", {}).get("name") not in SKELETONS:
+        raise UserError(f"{checkpoint}: no pose network of {' or '.join(SKELETONS)}")
+    skeleton = Skeleton.from_dict(about["skeleton"])
+    config = ConfigDict(about.get("training") or openpose_base.get_config())
+
+    def apply(variables, images):
+        return model.apply(variables, normalise(images, about["normalisation"]))
+
+    decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
+    run = parallel.map_inference(make_estimator(apply, skeleton, decode, stride=STRIDE))
+    variables = parallel.replicate(variables)
+    return lambda images: run(variables, images), config.eval.size[0]
 
 
 def flow(args):
