@@ -159,3 +159,8 @@ def test_interrupted_in_several_processes(tmp_path):
     assert process.returncode == 2, error
     assert error.splitlines()[-1].startswith("error: interrupted"), error
     assert "Traceback" not in error
+    assert run(*words[:-1], "--workers=1") == 0
+    notes = [json.loads(path.read_text()) for path in tmp_path.glob("extracted/*/*.json")]
+    frames = len(list(tmp_path.glob("frames/*/*.jpg")))
+    assert len(notes) == 3 and frames == sum(note["frames"] for note in notes)
+    assert not list(tmp_path.glob("extracted/*/*.partial"))

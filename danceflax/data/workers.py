@@ -1,8 +1,11 @@
 """One function over many tasks, in processes, with progress."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
+import signal
+import threading
 
 import cv2
 
@@ -35,11 +38,29 @@ def _results(function, tasks, workers):
         return
     # Fresh processes: a forked one would inherit the threads' locks of OpenCV and JAX.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with concurrent.futures.ProcessPoolExecutor(
         workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
     ) as pool:
+        with _interrupts_ignored():
+            results = pool.map(function, tasks)
         try:
-            yield from pool.map(function, tasks)
+            yield from results
         except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()  # the task at hand may take minutes
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _interrupts_ignored():
+    """Processes started in this block do not answer to Ctrl-C; who started them does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
