@@ -135,15 +135,15 @@ def shrink(config):
     config.clip.crop = (0.85, 1.0)
     config.clip.eval_clips = 1
     config.clip.eval_crop = 1.0
-    config.model.width = 0.25
+    config.model.width = 0.125
     config.steps = 1500
     config.batch_size = 16
     config.eval.batch_size = 16
     if "flow" in config.streams:
         config.streams.flow.bound = 4.0
     if "pose" in config.streams:
-        config.streams.pose.stride = 4
-        config.streams.pose.sigma = 3.0
+        config.streams.pose.maps = "heatmaps"
+        config.streams.pose.sigma = 5.0
         config.streams.pose.max_people = 1
     for changed in config.optimizer.groups.values():
         changed.lr = 2e-3

@@ -16,6 +16,7 @@ def get_config(variant="rgb"):
     streams = streams.split("+")
     config = classifier_base.get_config(streams)
     config.model.width = 1.0  # factor of the streams' channel counts
+    config.model.last = "Mixed_5c"  # the streams' last block; earlier ones make smaller networks
     config.model.pose_entry = "grid"  # where pose maps enter: grid (Mixed_3b), full (the stem)
     config.model.head_channels = 512 if len(streams) > 1 else 0  # of the 3-D convolution; 0: none
     config.model.head_kernel = (3, 3, 3)  # its time, height and width
@@ -25,4 +26,5 @@ def get_config(variant="rgb"):
         classifier_base.shrink(config)
         config.model.head_channels = 64 if len(streams) > 1 else 0
         config.model.bn_decay = 0.9
+        config.model.last = "Mixed_4c"
     return config

@@ -120,7 +120,8 @@ class I3D(nn.Module):
     overlapping pairs of time steps and over space.
 
     Attributes:
-      num_classes: None leaves the logits out: the network returns Mixed_5c.
+      num_classes: None leaves the logits out: the network returns its last block.
+      last: the last block, "Mixed_5c" as published; an earlier one is a smaller network.
       entry: "full", or "grid" for maps of stride 8 (H and W are then the grid's, >= 4): an adapter
         with a time stride of 2 takes the stem's place and Mixed_3b follows.
       width: multiplies every channel count but the input's and the classes'.
@@ -132,6 +133,7 @@ class I3D(nn.Module):
     """
 
     num_classes: int | None = 400
+    last: str = "Mixed_5c"
     entry: str = "full"
     width: float = 1.0
     dropout: float = 0.5
@@ -140,17 +142,17 @@ class I3D(nn.Module):
     dtype: Any = jnp.float32
 
     def __call__(self, x, train=False):
-        """The logits, or Mixed_5c without classes. `train`: batch statistics and dropout.
+        """The logits, or the last block without classes. `train`: batch statistics and dropout.
 
         Raises:
           UserError: the clip is too short or too small.
         """
         endpoints = self.endpoints(x, train)
-        return endpoints["Mixed_5c" if self.num_classes is None else "Logits"]
+        return endpoints[self.last if self.num_classes is None else "Logits"]
 
     @nn.compact
     def endpoints(self, x, train=False):
-        """{endpoint: array} in order, from Conv3d_1a_7x7 (or Adapter) to Mixed_5c or Logits."""
+        """{endpoint: array} in order, from Conv3d_1a_7x7 (or Adapter) to `last` or Logits."""
         self._check(x.shape)
         unit, mixed = (nn.remat(Unit3D), nn.remat(Mixed)) if self.remat else (Unit3D, Mixed)
         options = {"train": train, "bn_decay": self.bn_decay, "dtype": self.dtype}
@@ -179,6 +181,8 @@ class I3D(nn.Module):
                 x = keep(pool, max_pool3d(x, window, strides))
             channels = tuple(max(1, round(c * self.width)) for c in channels)
             x = keep(name, mixed(channels, name=name, **options)(x))
+            if name == self.last:
+                break
         if self.num_classes is not None:
             x = ((x[:, :-1] + x[:, 1:]) / 2).mean((2, 3), keepdims=True)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -189,6 +193,8 @@ class I3D(nn.Module):
     def _check(self, shape):
         if self.entry not in ENTRY_STRIDE:
             raise UserError(f"I3D entry {self.entry!r} is not known; choose 'full' or 'grid'")
+        if self.last not in MIXED:
+            raise UserError(f"I3D has no block {self.last!r}; choose {', '.join(MIXED)}")
         if len(shape) != 5:
             raise UserError(f"I3D expects clips [B, T, H, W, C], got an array of shape {shape}")
         frames, smallest = shape[1], MIN_SIZE // ENTRY_STRIDE[self.entry]

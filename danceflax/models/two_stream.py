@@ -58,7 +58,8 @@ class StreamClassifier(nn.Module):
 
     Inputs are a dict with one entry a stream: `rgb` [B, T, H, W, 3] and `flow` [B, T', H, W, 2] in
     [-1, 1], `pose` maps [B, T'', h, w, C] at stride 8 (or at full resolution, see `pose_entry`).
-    Every stream is an `I3D` up to Mixed_5c; later streams are resampled to the first one's grid.
+    Every stream is an `I3D` up to its last block; later streams are resampled to the first one's
+    grid.
 
     Parameters fall into the groups `stream_rgb`, `stream_flow`, `stream_pose` and `head`. The head
     can be applied by itself to features computed once: `features` and `classify` are methods.
@@ -69,6 +70,7 @@ class StreamClassifier(nn.Module):
       frozen: the streams that do not train: they use and keep their running statistics and pass
         no gradient, neither to their parameters nor to their input.
       pose_entry: where the maps enter, "grid" or "full" (see `I3D`).
+      last: the streams' last block, "Mixed_5c" as published (see `I3D`).
       width: multiplies the streams' channel counts.
       head_channels: of the 3-D convolution; 0 leaves it out.
       head_kernel: its (time, height, width).
@@ -79,6 +81,7 @@ class StreamClassifier(nn.Module):
     streams: tuple = ("rgb",)
     frozen: tuple = ()
     pose_entry: str = "grid"
+    last: str = "Mixed_5c"
     width: float = 1.0
     head_channels: int = 512
     head_kernel: tuple = (3, 3, 3)
@@ -97,6 +100,7 @@ class StreamClassifier(nn.Module):
         for name in self.streams:
             stream = I3D(
                 num_classes=None,
+                last=self.last,
                 entry=self.pose_entry if name == "pose" else "full",
                 width=self.width,
                 bn_decay=self.bn_decay,
@@ -118,7 +122,7 @@ class StreamClassifier(nn.Module):
         return self.classify(self.features(inputs, train), train)
 
     def features(self, inputs, train=False):
-        """The streams' Mixed_5c side by side, [B, t, h, w, streams * 1024 * width]."""
+        """The streams' last blocks side by side; of Mixed_5c [B, t, h, w, streams * 1024 * width]."""
         missing = [name for name in self.streams if name not in inputs]
         if missing:
             raise UserError(
