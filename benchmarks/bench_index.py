@@ -1,6 +1,6 @@
 """How long does a root of 400,000 frames take to index and to open, and what does it hold?
 
-    python benchmarks/bench_index.py [--frames 4000 40000 400000] [--folder /tmp]
+    python benchmarks/bench_index.py [--frames 4000 40000 400000] [--folder FOLDER]
 
 Makes up a root of so many frames in 16 dances, a tiny image and a JSON each, and removes it again.
 Each row is measured in a fresh process. "scan" is opening without an index, as other readers of the
