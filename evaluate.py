@@ -1,11 +1,12 @@
-"""Measures a trained model on a split: COCO AP and AR (pycocotools), PCK.
+"""Measures a trained model on a split: COCO AP and AR (pycocotools), PCK; or a dance classifier.
 
 python evaluate.py --checkpoint=runs/a --split=val
 python evaluate.py --checkpoint=runs/a --split=val --flip --scales=0.5,1,1.5,2
 python evaluate.py --checkpoint=weights/openpose_coco --source=coco --root=data/coco --split=val2017
+python evaluate.py --checkpoint=runs/b --split=val --clips=10 --crops=3              # a classifier
 
 Prints a table and writes it, with every setting, to OUTPUT (default: evaluation_<split>.json in the
-checkpoint's directory).
+checkpoint's directory). Of a classifier the confusion matrix goes beside it, as .csv and .png.
 """
 
 import functools
@@ -15,8 +16,10 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import openpose_base
+from configs import classifier_base, openpose_base
 from danceflax import api, cli
+from danceflax.classifier import network, steps
+from danceflax.classifier.inputs import make_prepare, make_transforms
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
 from danceflax.models.openpose import STRIDE
@@ -30,6 +33,14 @@ from danceflax.pose.objective import make_loss
 from danceflax.skeleton import Skeleton
 from danceflax.training import parallel
 from danceflax.training.report import console, print_table, write_json
+from danceflax.video.clips import ClipSource
+from danceflax.video.metrics import (
+    confusion_matrix,
+    measure,
+    per_class,
+    per_class_rows,
+    write_confusion,
+)
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"
@@ -47,11 +58,60 @@ RULE = flags.DEFINE_enum("rule", None, ["global", "tree"], "assembly of people")
 REFINE = flags.DEFINE_enum("refine", None, ["grid", "upsample"], "how peaks are refined")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "images a step, over all devices")
 LIMIT = flags.DEFINE_integer("limit", 0, "at most so many images, evenly drawn; 0 means all")
+CLIPS = flags.DEFINE_integer("clips", None, "classifiers: windows of a video to average over")
+CROPS = flags.DEFINE_integer("crops", None, "classifiers: crops to average over, 1 or 3")
 cli.require("checkpoint")
 
 
 def main(_):
-    model, variables, checkpoint = api.load_checkpoint(CHECKPOINT.value)
+    loaded = api.load_checkpoint(CHECKPOINT.value)
+    output = OUTPUT.value or pathlib.Path(CHECKPOINT.value) / f"evaluation_{SPLIT.value}.json"
+    evaluate = evaluate_classifier if "class_names" in loaded[2] else evaluate_pose
+    write_json(output, evaluate(*loaded, pathlib.Path(output)))
+    console.print(f"written to {output}")
+
+
+def evaluate_classifier(model, variables, checkpoint, output):
+    """Top-k, class means, the per-class table; {"metrics", "classes", "settings"}."""
+    classifier, names = network.assemble(model, checkpoint), checkpoint["class_names"]
+    config = ConfigDict(checkpoint.get("training") or classifier_base.get_config())
+    clip = dict(classifier.inputs["clip"])
+    clip |= {"eval_clips": CLIPS.value} if CLIPS.value else {}
+    clip |= {"eval_crops": CROPS.value} if CROPS.value else {}
+    classifier = classifier._replace(inputs=classifier.inputs | {"clip": clip})
+    batch_size = BATCH_SIZE.value or config.eval.batch_size
+    parallel.check_batch_size(batch_size, where="eval.batch_size")
+    root = ROOT.value or config.data.root
+    source = Subset(ClipSource(root, SPLIT.value, names, config.data.fps), LIMIT.value)
+    batches = make_loader(
+        source,
+        make_transforms(classifier)[1],
+        batch_size,
+        training=False,
+        threads=config.data.threads,
+        max_bad_fraction=config.data.max_bad_fraction,
+    )
+    classify = steps.make_classify(make_prepare(classifier), steps.make_apply(model))
+    classify, variables = parallel.map_inference(classify), parallel.replicate(variables)
+    probabilities, labels, _ = steps.classify_batches(classify, variables, batches)
+    metrics, confusion = measure(probabilities, labels), confusion_matrix(probabilities, labels)
+    title = f"{CHECKPOINT.value} on {SPLIT.value} ({len(labels):,} clips)"
+    rows = [(name, f"{value:.4f}") for name, value in metrics.items() if name != "clips"]
+    print_table(title, ("figure", "value"), rows)
+    header = ("class", "clips", "precision", "recall", "F1", "most taken for")
+    print_table("classes", header, per_class_rows(confusion, names))
+    table, picture = write_confusion(output.with_name(f"confusion_{SPLIT.value}"), confusion, names)
+    console.print(f"written to {table} and {picture}")
+    classes = {key: value.tolist() for key, value in per_class(confusion).items()}
+    settings = dict(
+        checkpoint=CHECKPOINT.value, split=SPLIT.value, root=root, clip=clip,
+        devices=jax.device_count(),
+    )  # fmt: skip
+    return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
+
+
+def evaluate_pose(model, variables, checkpoint, _):
+    """AP, AR and PCK; {"metrics", "settings"}."""
     skeleton = Skeleton.from_dict(checkpoint["skeleton"])
     config = ConfigDict(checkpoint.get("training") or openpose_base.get_config())
     for section, key, flag in (
@@ -104,9 +164,7 @@ def main(_):
         data={key: data[key] for key in ("source", "root")},
         devices=jax.device_count(),
     )
-    output = OUTPUT.value or pathlib.Path(CHECKPOINT.value) / f"evaluation_{SPLIT.value}.json"
-    write_json(output, {"metrics": metrics, "settings": settings})
-    console.print(f"written to {output}")
+    return {"metrics": metrics, "settings": settings}
 
 
 if __name__ == "__main__":

@@ -1,22 +1,30 @@
-"""Finds people on images and videos: draws them, and writes OpenPose JSON for each frame.
+"""Finds people on images and videos, or names the dance of videos, by the checkpoint's network.
 
 python predict.py --checkpoint=runs/a --input=photo.jpg --output=out
 python predict.py --checkpoint=runs/a --input=dance.mp4 --output=out --flip
 python predict.py --checkpoint=runs/a --input=folder/of/images --output=out --coco_json
+python predict.py --checkpoint=weights/i3d_rgb --input=dance.mp4 --output=out      # a classifier
 
-OUTPUT gets <name>.png for an image and <name>.webm (plays in a browser) for a video, and json/ with
-<name>_keypoints.json for each frame.
+A pose network draws people: OUTPUT gets <name>.png for an image and <name>.webm (plays in a
+browser) for a video, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame.
+A classifier names dances: OUTPUT gets <name>_classes.json and <name>.webm, with the running
+prediction drawn, for a video; and classes.csv for a folder of videos.
 """
 
+import csv
+import os
 import pathlib
 
 import cv2
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 from rich.progress import track
 
 from configs import openpose_base
 from danceflax import api, cli
+from danceflax.classifier import network
+from danceflax.classifier.videos import make_video_classifier
 from danceflax.data.images import read_image
 from danceflax.errors import UserError
 from danceflax.models.openpose import STRIDE
@@ -31,6 +39,7 @@ from danceflax.skeleton import Skeleton
 from danceflax.training import parallel
 from danceflax.training.report import console, write_json
 from danceflax.video.files import VideoWriter, list_inputs, read_video
+from danceflax.video.windows import draw_prediction
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"
@@ -45,6 +54,10 @@ THRESHOLD = flags.DEFINE_float("threshold", 0.05, "least confidence of a joint t
 JSON = flags.DEFINE_bool("json", True, "write OpenPose JSON for each frame")
 COCO_JSON = flags.DEFINE_bool("coco_json", False, "write all people as COCO results as well")
 DRAW = flags.DEFINE_bool("draw", True, "draw the people")
+KEYPOINTS = flags.DEFINE_string(
+    "keypoints", None, "classifiers that read keypoints: folder of OpenPose JSON of the videos"
+)
+TOP = flags.DEFINE_integer("top", 5, "classifiers: how many classes to list")
 cli.require("checkpoint", "input", "output")
 
 
@@ -54,8 +67,59 @@ def main(_):
     for path, _ in inputs:
         if stems.count(path.stem) > 1:
             raise UserError(f"{path}: another input is called {path.stem} too; rename one of them")
-    run, skeleton, height = load_estimator()
+    loaded = api.load_checkpoint(CHECKPOINT.value)
     output = pathlib.Path(OUTPUT.value)
+    if "class_names" in loaded[2]:
+        name_dances(loaded, inputs, output)
+    else:
+        find_poses(loaded, inputs, output)
+
+
+def name_dances(loaded, inputs, output):
+    """Writes <name>_classes.json and <name>.webm of each video, and classes.csv of a folder."""
+    model, variables, checkpoint = loaded
+    names, videos = checkpoint["class_names"], [path for path, kind in inputs if kind == "video"]
+    if not videos:
+        raise UserError(f"{INPUT.value}: a classifier takes videos, and there is none")
+    classifier = network.assemble(model, checkpoint)
+    classify = make_video_classifier(classifier, variables, KEYPOINTS.value)
+    rows, count = [], min(TOP.value, len(names))
+    for path in videos:
+        spans, probabilities = classify(path)
+        mean = probabilities.mean(0)
+        top = [
+            {"label": names[k], "probability": round(float(mean[k]), 6)}
+            for k in np.argsort(-mean, kind="stable")[:count]
+        ]
+        write_json(output / f"{path.stem}_classes.json", {"input": str(path), "top": top})
+        listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in top)
+        console.print(f"{path.name}: {listed}")
+        rows.append([str(path), *(value for item in top for value in item.values())])
+        if DRAW.value:
+            draw_running(path, spans, probabilities, names, output / f"{path.stem}.webm")
+    if pathlib.Path(INPUT.value).is_dir():
+        columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
+        partial = output / "classes.csv.partial"
+        with open(partial, "w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([["input", *columns], *rows])
+        os.replace(partial, output / "classes.csv")
+    console.print(f"{len(videos)} videos: see {output}")
+
+
+def draw_running(path, spans, probabilities, names, output):
+    """Writes the video with the three best classes of the window that each frame lies in."""
+    frames, fps, count = read_video(path)
+    ends = np.array([last for _, last in spans])
+    with VideoWriter(output, fps) as video:
+        for i, frame in show_progress(enumerate(frames), count, path.name):
+            found = probabilities[min(np.searchsorted(ends, i), len(ends) - 1)]
+            best = np.argsort(-found, kind="stable")[:3]
+            video.write(draw_prediction(frame, [names[k] for k in best], found[best]))
+
+
+def find_poses(loaded, inputs, output):
+    """Draws the people of each image and video and writes their keypoints."""
+    run, skeleton, height = load_estimator(*loaded)
     (output / "json").mkdir(parents=True, exist_ok=True)
     results = []
 
@@ -93,11 +157,8 @@ def main(_):
     console.print(f"{len(images)} images, {len(inputs) - len(images)} videos: see {output}")
 
 
-def load_estimator():
+def load_estimator(model, variables, checkpoint):
     """(images -> people and scores over the devices, skeleton, input height) of the checkpoint."""
-    model, variables, checkpoint = api.load_checkpoint(CHECKPOINT.value)
-    if "skeleton" not in checkpoint:
-        raise UserError(f"{CHECKPOINT.value} holds {checkpoint['model']['name']}, no pose network")
     parallel.check_batch_size(BATCH_SIZE.value, where="batch_size")
     skeleton = Skeleton.from_dict(checkpoint["skeleton"])
     config = ConfigDict(checkpoint.get("training") or openpose_base.get_config())

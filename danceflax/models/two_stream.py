@@ -122,7 +122,7 @@ class StreamClassifier(nn.Module):
         return self.classify(self.features(inputs, train), train)
 
     def features(self, inputs, train=False):
-        """The streams' last blocks side by side; of Mixed_5c [B, t, h, w, streams * 1024 * width]."""
+        """The streams' last blocks side by side; Mixed_5c: [B, t, h, w, streams * 1024 * width]."""
         missing = [name for name in self.streams if name not in inputs]
         if missing:
             raise UserError(

@@ -165,10 +165,18 @@ class _Files:
     def _people(self, i, pose):
         """People of a frame, the largest first; nobody where there is no file."""
         skeleton, limit = pose["skeleton"], pose["max_people"]
-        path = find_keypoints(self.record["folders"]["keypoints"], self.record["files"][i] + ".jpg")
+        if "keypoint_files" in self.record:  # a clip that is not on disk
+            path = self.record["keypoint_files"][i]
+        else:
+            folder, file = self.record["folders"]["keypoints"], self.record["files"][i]
+            path = find_keypoints(folder, file + ".jpg")
         people = np.zeros((0, skeleton.num_joints, 3), np.float32)
         if os.path.exists(path):
             people = convert_joints(*read_keypoints(path), skeleton.joints)[0]
+            factor = self.record.get("keypoint_scale", 1.0)  # of a frame that was shrunk
+            people[..., :2] = np.where(
+                people[..., 2:] > 0, (people[..., :2] + 0.5) * factor - 0.5, 0
+            )
         seen = people[..., 2] > 0
         extent = np.where(seen, people[..., 1], 0).max(1) - np.where(
             seen, people[..., 1], np.inf
