@@ -138,7 +138,8 @@ def _print_help(argv, doc):
     out.print(doc.strip())
     out.print("\nflags:")
     known = flags.FLAGS.flags_by_module_dict()
-    own = [flag for module, found in known.items() if module == sys.argv[0] for flag in found]
+    # --config is declared here, the others in the script.
+    own = [flag for module in (sys.argv[0], __name__) for flag in known.get(module, ())]
     for flag in own:
         default = "" if flag.default in (None, "") else f" (default {flag.default})"
         out.print(f"  --{flag.name}: {flag.help}{default}")

@@ -111,12 +111,12 @@ def test_weights_start_another_training(tmp_path, variables, config):
     assert_equal(merged, variables)
     assert normalisation == {key: list(value) for key, value in OPENPOSE.items()}
 
-    del fresh["params"]["heatmap_stage0"]["conv7"]
-    fresh["params"]["heatmap_stage0"]["conv7"] = {"kernel": np.zeros((1, 1, 13, 7), "f")}
-    with pytest.raises(UserError, match=r"heatmap_stage0/conv7/kernel is .* expected .*, 7\)"):
+    del fresh["params"]["heatmap_stage0"]["output"]
+    fresh["params"]["heatmap_stage0"]["output"] = {"kernel": np.zeros((1, 1, 13, 7), "f")}
+    with pytest.raises(UserError, match=r"heatmap_stage0/output/kernel is .* expected .*, 7\)"):
         api.start_from(tmp_path / "a", fresh, COCO18, "")
-    merged, _ = api.start_from(tmp_path / "a", fresh, COCO18, "heatmap_stage0/conv7/.*")
-    assert merged["params"]["heatmap_stage0"]["conv7"]["kernel"].shape[-1] == 7
+    merged, _ = api.start_from(tmp_path / "a", fresh, COCO18, "heatmap_stage0/output/.*")
+    assert merged["params"]["heatmap_stage0"]["output"]["kernel"].shape[-1] == 7
     assert_equal(merged["params"]["feature"], variables["params"]["feature"])
 
 

@@ -77,7 +77,7 @@ def test_heatmap_gradient_can_be_kept_from_the_paf_stages():
             return jnp.square(model.apply({"params": params}, images).heatmaps[-1]).sum()
 
         return np.abs(
-            jax.jit(jax.grad(loss))(variables["params"])["paf_stage3"]["conv7"]["kernel"]
+            jax.jit(jax.grad(loss))(variables["params"])["paf_stage3"]["output"]["kernel"]
         ).max()
 
     assert paf_gradient() > 0

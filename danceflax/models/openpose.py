@@ -6,7 +6,7 @@ heatmap stages that see the PAFs.
 
 Both work at stride 8. Parameters fall into three groups by their module's name: `feature`,
 `paf_stage*` and `heatmap_stage*`. Inside, layers keep the short form of their Caffe names
-(`conv5_1`, `conv7`, ...), which is what the weight converter maps.
+(`conv4_2`, `conv6`, ...) and the last is called `output`; the weight converter maps them.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from danceflax.models.layers import PReLU, conv
+from danceflax.models.layers import PReLU, conv, max_pool_2x2
 
 STRIDE = 8
 
@@ -59,7 +59,7 @@ class Features(nn.Module):
 
         for block, widths in enumerate(VGG_BLOCKS, 1):
             if block > 1:
-                x = nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+                x = max_pool_2x2(x)
             for i, channels in enumerate(widths, 1):
                 name = f"conv{block}_{i}"
                 x = layer(x, name, channels, self.prelu and name == "conv4_2")
@@ -79,7 +79,7 @@ class FirstStage(nn.Module):
     def __call__(self, x):
         for i, (channels, size) in enumerate(((128, 3), (128, 3), (128, 3), (512, 1)), 1):
             x = nn.relu(conv(_scaled(channels, self.width), size, f"conv{i}", self.dtype)(x))
-        return conv(self.out, 1, "conv5", self.dtype)(x)
+        return conv(self.out, 1, "output", self.dtype)(x)
 
 
 class RefinementStage(nn.Module):
@@ -93,7 +93,7 @@ class RefinementStage(nn.Module):
     def __call__(self, x):
         for i, size in enumerate((7, 7, 7, 7, 7, 1), 1):
             x = nn.relu(conv(_scaled(128, self.width), size, f"conv{i}", self.dtype)(x))
-        return conv(self.out, 1, "conv7", self.dtype)(x)
+        return conv(self.out, 1, "output", self.dtype)(x)
 
 
 class DenseBlock(nn.Module):
@@ -131,7 +131,7 @@ class DenseStage(nn.Module):
         for i in range(1, 6):
             x = DenseBlock(_scaled(block, self.width), self.dtype, name=f"block{i}")(x)
         x = PReLU(name="prelu6")(conv(_scaled(hidden, self.width), 1, "conv6", self.dtype)(x))
-        return conv(self.out, 1, "conv7", self.dtype)(x)
+        return conv(self.out, 1, "output", self.dtype)(x)
 
 
 class OpenPoseCOCO(nn.Module):

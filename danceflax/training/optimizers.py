@@ -12,7 +12,7 @@ SCHEDULES = ("constant", "cosine", "multistep")
 
 
 def parameter_paths(params):
-    """A tree like `params` whose leaves are their paths, "paf_stage0/conv7/kernel"."""
+    """A tree like `params` whose leaves are their paths, "paf_stage0/output/kernel"."""
     return jax.tree.map_with_path(
         lambda path, _: "/".join(str(getattr(key, "key", key)) for key in path), params
     )

@@ -11,8 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.summary_pb2 import Summary
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -44,6 +42,8 @@ class Report:
         if path.exists():  # a resumed training writes again what came after its checkpoint
             lines = path.read_text().splitlines()
             _replace(path, "".join(f"{x}\n" for x in lines if json.loads(x)["step"] <= first))
+        from tensorboardX import SummaryWriter  # imports torch where it is installed: only now
+
         self._file = open(path, "a")  # noqa: SIM115 (closed in close)
         self._writer = SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)
         if console.is_terminal:
@@ -101,6 +101,8 @@ class Report:
         """Logs an RGB image uint8 [H, W, 3] to TensorBoard."""
         if not self.active:
             return
+        from tensorboardX.proto.summary_pb2 import Summary
+
         png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
         height, width = image.shape[:2]
         image = Summary.Image(encoded_image_string=png, height=height, width=width, colorspace=3)

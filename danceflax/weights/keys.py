@@ -32,12 +32,14 @@ VGG19 = {layer: f"feature/{layer}" for layer in VGG if layer != "|"}
 OPENPOSE_COCO = {
     **{layer: f"feature/{layer.lower()}" for layer in FEATURES if layer != "|"},
     **{
-        f"conv5_{i}_CPM_{branch}": f"{group}_stage1/conv{i}"
+        f"conv5_{i}_CPM_{branch}": f"{group}_stage1/{'output' if i == 5 else f'conv{i}'}"
         for branch, group in BRANCHES_COCO.items()
         for i in range(1, 6)
     },
     **{
-        f"Mconv{i}_stage{stage}_{branch}": f"{group}_stage{stage}/conv{i}"
+        f"Mconv{i}_stage{stage}_{branch}": (
+            f"{group}_stage{stage}/{'output' if i == 7 else f'conv{i}'}"
+        )
         for branch, group in BRANCHES_COCO.items()
         for stage in STAGES[2:]
         for i in range(1, 8)
@@ -56,10 +58,10 @@ OPENPOSE_BODY25 = {
         for kind in ("conv", "prelu")
     },
     **{
-        f"M{layer}_stage{stage}_{branch}": f"{group}_stage{stage}/{layer}"
+        f"M{layer}_stage{stage}_{branch}": f"{group}_stage{stage}/{ours}"
         for branch, group in BRANCHES_BODY25.items()
         for stage in STAGES
-        for layer in ("conv6", "prelu6", "conv7")
+        for layer, ours in (("conv6", "conv6"), ("prelu6", "prelu6"), ("conv7", "output"))
     },
 }
 

@@ -8,13 +8,13 @@ a single frame says nothing about it. The amplitudes come from the same distribu
 
 import numpy as np
 
-CHANNELS = "steps hips bounce left_arm right_arm twist head spin travel".split()
+CHANNELS = "steps hips bounce left_arm right_arm twist head turn travel".split()
 
 # Cycles per second of each channel, in the order of CHANNELS. Two dances differ in three channels
 # or more, by a factor of 1.5 or by rest against movement, far more than the tempo varies, and do so
 # in a mirror too. No channel reaches 2 Hz: 12 frames a second show them all without aliasing.
 TEMPI = {
-    #            steps hips bounce l_arm r_arm twist head   spin travel
+    #            steps hips bounce l_arm r_arm twist head   turn travel
     "waltz":     (0.8, 0.0, 0.8,   0.0,  0.0,  0.0,  0.0,  0.35,  0.35),
     "rumba":     (0.4, 0.9, 0.0,   0.45, 0.45, 0.0,  0.4,   0.0,   0.0),
     "tango":     (0.9, 0.0, 0.0,   0.0,  0.0,  0.9,  0.9,   0.0, -0.35),
@@ -22,7 +22,7 @@ TEMPI = {
     "samba":     (0.9, 0.9, 1.8,   0.45, 0.0,  0.9,  0.0,   0.0,   0.0),
     "jive":      (1.8, 0.0, 1.8,   1.8,  1.8,  0.0,  0.9,   0.0,   0.0),
     "quickstep": (1.8, 0.0, 0.9,   0.0,  0.0,  0.0,  0.0,   0.0,   0.7),
-    "swing":     (0.9, 0.0, 0.9,   0.9,  0.9,  0.45, 0.0,  -0.6,   0.0),
+    "swing":     (0.9, 0.0, 0.9,   0.9,  0.9,  0.45, 0.0,   0.6,   0.0),
 }  # fmt: skip
 DANCES = tuple(TEMPI)
 TEMPO_SPREAD = 0.08
@@ -40,7 +40,8 @@ STYLE = {
     "right_raise": (0.6, 1.0), "right_mid": (1.1, 1.8), "right_side": (0.1, 0.9),
     "right_sweep": (0.15, 0.4), "right_bend": (0.6, 1.4), "right_flex": (0.2, 0.55),
     "right_lag": (0.0, 1.0),
-    "twist": (0.4, 0.75), "head_turn": (0.4, 0.8), "nod": (0.05, 0.15), "travel": (0.12, 0.22),
+    "turn": (0.5, 1.3), "twist": (0.4, 0.75), "head_turn": (0.4, 0.8), "nod": (0.05, 0.15),
+    "travel": (0.12, 0.22),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from danceflax.data.synthetic.render import CROWD, render_clip
 from danceflax.errors import UserError
 from danceflax.skeleton import COCO17_JOINTS
 
-VERSION = 1  # of the pictures: another number means other bytes for the same arguments
+VERSION = 2  # of the pictures: another number means other bytes for the same arguments
 CLIPS_PER_DANCE = {"train": 8, "val": 1, "test": 1}
 
 

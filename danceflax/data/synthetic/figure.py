@@ -43,8 +43,8 @@ def pose_figure(body, style, phases, home):
     sin = {name: np.sin(phase) for name, phase in phases.items()}
     cos = {name: np.cos(phase) for name, phase in phases.items()}
 
-    heading = _rotation("z", phases["spin"])
-    root = np.zeros(sin["spin"].shape + (3,))
+    heading = _rotation("z", np.pi + style["turn"] * sin["turn"])  # toward the audience
+    root = np.zeros(sin["turn"].shape + (3,))
     root[..., :2] = home[:, None] / height
     root[..., 0] += style["travel"] * cos["travel"]
     root[..., 1] += style["travel"] * sin["travel"]
