@@ -58,6 +58,7 @@ RULE = flags.DEFINE_enum("rule", None, ["global", "tree"], "assembly of people")
 REFINE = flags.DEFINE_enum("refine", None, ["grid", "upsample"], "how peaks are refined")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "images a step, over all devices")
 LIMIT = flags.DEFINE_integer("limit", 0, "at most so many images, evenly drawn; 0 means all")
+DRAW = flags.DEFINE_integer("draw", 0, "draw so many of the images, labelled and found people")
 CLIPS = flags.DEFINE_integer("clips", None, "classifiers: windows of a video to average over")
 CROPS = flags.DEFINE_integer("crops", None, "classifiers: crops to average over, 1 or 3")
 cli.require("checkpoint")
@@ -110,7 +111,7 @@ def evaluate_classifier(model, variables, checkpoint, output):
     return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
 
 
-def evaluate_pose(model, variables, checkpoint, _):
+def evaluate_pose(model, variables, checkpoint, output):
     """AP, AR and PCK; {"metrics", "settings"}."""
     skeleton = Skeleton.from_dict(checkpoint["skeleton"])
     config = ConfigDict(checkpoint.get("training") or openpose_base.get_config())
@@ -148,11 +149,16 @@ def evaluate_pose(model, variables, checkpoint, _):
     )
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
     eval_step = parallel.map_inference(validation.make_eval_step(estimate, loss))
-    metrics, _ = validation.evaluate_batches(
+    metrics, found = validation.evaluate_batches(
         eval_step, parallel.replicate(variables), batches, skeleton, source.annotations
     )
     title = f"{CHECKPOINT.value} on {SPLIT.value} ({len(source):,} images)"
     print_table(title, ("figure", "value"), table_rows(metrics))
+    if DRAW.value:
+        picture = output.with_suffix(".png")
+        shown = Subset(found, DRAW.value)
+        validation.write_comparison(picture, source, shown, skeleton)
+        console.print(f"{len(shown)} of the images, people labelled and found: {picture}")
     settings = dict(
         checkpoint=CHECKPOINT.value,
         split=SPLIT.value,

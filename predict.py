@@ -3,6 +3,7 @@
 python predict.py --checkpoint=runs/a --input=photo.jpg --output=out
 python predict.py --checkpoint=runs/a --input=dance.mp4 --output=out --flip
 python predict.py --checkpoint=runs/a --input=folder/of/images --output=out --coco_json
+python predict.py --checkpoint=runs/a --input='frames/tango/abc_*.jpg' --output=out --join=25
 python predict.py --checkpoint=weights/i3d_rgb --input=dance.mp4 --output=out      # a classifier
 
 A pose network draws people: OUTPUT gets <name>.png for an image and <name>.webm (plays in a
@@ -14,6 +15,7 @@ prediction drawn, for a video; and classes.csv for a folder of videos.
 import csv
 import os
 import pathlib
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -44,7 +46,7 @@ from danceflax.video.windows import draw_prediction
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"
 )
-INPUT = flags.DEFINE_string("input", None, "an image, a video, or a folder of images and videos")
+INPUT = flags.DEFINE_string("input", None, "an image, a video, a folder of them, or a pattern")
 OUTPUT = flags.DEFINE_string("output", None, "folder to write to")
 HEIGHT = flags.DEFINE_integer("height", None, "height images are scaled to, a multiple of 8")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "frames a step, over all devices")
@@ -53,6 +55,7 @@ SCALES = flags.DEFINE_list("scales", ["1"], "average over these sizes")
 THRESHOLD = flags.DEFINE_float("threshold", 0.05, "least confidence of a joint that is drawn")
 JSON = flags.DEFINE_bool("json", True, "write OpenPose JSON for each frame")
 COCO_JSON = flags.DEFINE_bool("coco_json", False, "write all people as COCO results as well")
+JOIN = flags.DEFINE_float("join", None, "draw all images as one video, so many a second")
 DRAW = flags.DEFINE_bool("draw", True, "draw the people")
 KEYPOINTS = flags.DEFINE_string(
     "keypoints", None, "classifiers that read keypoints: folder of OpenPose JSON of the videos"
@@ -134,10 +137,13 @@ def find_poses(loaded, inputs, output):
     images = [path for path, kind in inputs if kind == "image"]
     frames = ((path.stem, read_image(path)) for path in images)
     found = find_people(run, frames, height, BATCH_SIZE.value, STRIDE)
-    for name, frame, people, scores in show_progress(found, len(images), "images"):
-        drawn = finish(name, frame, people, scores)
-        if drawn is not None:
-            write_image(output / f"{name}.png", drawn)
+    with VideoWriter(output / "images.webm", JOIN.value) if JOIN.value else nullcontext() as video:
+        for name, frame, people, scores in show_progress(found, len(images), "images"):
+            drawn = finish(name, frame, people, scores)
+            if drawn is not None and video:
+                video.write(drawn)
+            elif drawn is not None:
+                write_image(output / f"{name}.png", drawn)
 
     for path in (path for path, kind in inputs if kind == "video"):
         frames, fps, count = read_video(path)

@@ -119,16 +119,17 @@ def shrink(config):
     config.data.max_people = 4
     config.model.skeleton = "coco18"
     config.model.width = 0.25
-    config.steps = 1500
-    config.batch_size = 16
+    config.steps = 1600
+    config.batch_size = 8
     config.augment.size = (128, 128)
-    config.augment.scale = (0.7, 1.2)
-    config.augment.rotation = 15.0
-    config.eval.size = (128, 128)
-    config.eval.limit = 64
+    config.augment.target_scale = 0.85
+    config.augment.scale = (0.75, 1.15)
+    config.augment.rotation = 8.0
+    config.eval.size = (192, 192)
+    config.eval.limit = 48
     config.optimizer.average_decay = 0.99
     for group in config.optimizer.groups.values():
-        group.lr = 2e-3
+        group.lr = 1.2e-3
         group.schedule = "cosine"
         group.warmup_steps = 50
-    config.log_every, config.eval_every, config.save_every = 50, 500, 500
+    config.log_every, config.eval_every, config.save_every = 50, 800, 400

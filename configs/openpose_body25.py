@@ -14,6 +14,7 @@ def get_config(variant=""):
     config.model.stop_heatmap_gradient = False  # keep the heatmap loss from moving the PAF stages
     if variant == "demo":
         openpose_base.shrink(config)
+        config.model.paf_stages, config.model.heatmap_stages = 1, 1
     elif variant:
         raise ValueError(f"openpose_body25.py has the variant demo, not {variant!r}")
     return config

@@ -22,7 +22,7 @@ def get_config(variant=""):
         groups.feature.train = False
         groups.paf.pattern, groups.heatmap.pattern = "paf_stage6/.*", "heatmap_stage6/.*"
     elif variant == "demo":
-        config.model.stages = 3
+        config.model.stages = 2
         openpose_base.shrink(config)
     elif variant:
         raise ValueError(f"openpose_coco.py has the variants final and demo, not {variant!r}")

@@ -98,27 +98,39 @@ def require(*names):
     _required.update(names)
 
 
-def _load_config(argv):
-    """The config file named on the command line, without overrides; None if there is none."""
+def _find_config(argv):
+    """(path, variant) of the config file named on the command line; None if there is none."""
     for i, word in enumerate(argv):
         match = re.fullmatch(r"--?config(=(.*))?", word)
         if match:
-            path = match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
-            path, _, variant = path.partition(":")
-            if not pathlib.Path(path).is_file():
-                return None
-            scope = {"__name__": "config"}
-            exec(compile(pathlib.Path(path).read_text(), path, "exec"), scope)
-            get = scope["get_config"]
-            return get(variant) if inspect.signature(get).parameters and variant else get()
+            value = match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
+            path, _, variant = value.partition(":")
+            return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None
     return None
 
 
+def _load_config(path, variant):
+    """That config without overrides."""
+    scope = {"__name__": "config"}
+    exec(compile(path.read_text(), str(path), "exec"), scope)
+    get = scope["get_config"]
+    return get(variant) if inspect.signature(get).parameters and variant else get()
+
+
+def _read_comments(path):
+    """{field or its last part: comment} of a config file and those it is based on."""
+    text = path.read_text()
+    for name in re.findall(r"^from configs(?:\.| import )(\w+)", text, re.MULTILINE):
+        text += (path.parent / f"{name}.py").read_text()
+    pairs = re.findall(r"([\w.]+) = .*?  # (.*)", text)
+    return {name.removeprefix("config."): comment for name, comment in reversed(pairs)}
+
+
 def _unknown_field(argv):
-    config = _load_config(argv)
-    if config is None:
+    found = _find_config(argv)
+    if found is None:
         return None
-    known = list(flatten(config))
+    known = list(flatten(_load_config(*found)))
     for word in argv:
         match = re.match(r"--(?:no)?config\.([\w.\[\]]+)", word)
         if match and match[1] not in known:
@@ -145,15 +157,12 @@ def _print_help(argv, doc):
         out.print(f"  --{flag.name}: {flag.help}{default}")
     if not any(flag.name == "config" for flag in own):
         return
-    config = _load_config(argv)
-    if config is None:
+    found = _find_config(argv)
+    if found is None:
         out.print("\nWith --config=configs/FILE.py --help also lists that config's fields.")
         return
-    comments = {}
-    for path in pathlib.Path("configs").glob("*.py"):
-        for name, comment in re.findall(r"([\w.]+) = .*?  # (.*)", path.read_text()):
-            comments.setdefault(name.removeprefix("config."), comment)
+    comments = _read_comments(found[0])
     out.print("\nfields, each overridden by --config.FIELD=VALUE:")
-    for field, value in flatten(config).items():
+    for field, value in flatten(_load_config(*found)).items():
         comment = comments.get(field) or comments.get(field.rsplit(".", 1)[-1], "")
         out.print(f"  {field} = {value!r}" + (f"  # {comment}" if comment else ""))

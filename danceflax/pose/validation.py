@@ -6,7 +6,7 @@ import numpy as np
 
 from danceflax.pose import evaluation
 from danceflax.pose.augment import transform_people
-from danceflax.pose.render import training_panel
+from danceflax.pose.render import draw_people, make_grid, training_panel
 from danceflax.pose.targets import make_targets
 
 
@@ -36,12 +36,12 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
 
     Returns:
       (metrics, images): metrics are {"AP", "AP50", ..., "PCK", "PCK/<joint>", "loss"} over the
-      skeleton's joints, and "coco17/AP", ... over COCO's. images is a list of {id, name, people,
+      skeleton's joints, and "coco17/AP", ... over COCO's. images is a list of {index, name, people,
       scores}, people in the image's pixels; of this process only.
     """
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
     records, own, coco17, images, loss = [], [], [], [], np.zeros(2)
-    for batch, names in batches:
+    for number, (batch, names) in enumerate(batches):
         stride = batch["image"].shape[1] // batch["mask"].shape[1]
         result = eval_step(variables, batch)
         loss += np.sum(gather(np.stack([result["loss"], result["count"]], -1)), 0)
@@ -52,9 +52,9 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
                 people = transform_people(found["people"][n], batch["to_image"][n])
                 scores = found["scores"][n]
                 keep = scores > 0
-                image_id = int(batch["id"][n])
+                index = number * len(names) + n
                 images.append(
-                    dict(id=image_id, name=name, people=people[keep], scores=scores[keep])
+                    dict(index=index, name=name, people=people[keep], scores=scores[keep])
                 )
         found, truth = (jax.tree.map(gather, x) for x in (found, truth))
         for n in np.flatnonzero(truth["weight"]):
@@ -96,6 +96,30 @@ def _image_mask(mask, to_image, stride):
         flags=cv2.INTER_NEAREST,
         borderValue=1,
     )
+
+
+def write_comparison(path, source, images, skeleton, columns=4):
+    """Writes a PNG of images with the people labelled and the people found, side by side.
+
+    Args:
+      path: the file.
+      source: the records that were evaluated.
+      images: of `evaluate_batches`.
+      skeleton: of the network.
+      columns: pairs in a row.
+    """
+    cells = []
+    for image in images:
+        record = source[image["index"]]
+        for people in (record["people"], image["people"]):
+            drawn = draw_people(record["image"], people, skeleton)
+            cells.append(cv2.resize(drawn, (256, 256 * drawn.shape[0] // drawn.shape[1])))
+    height = max(cell.shape[0] for cell in cells)
+    cells = [cv2.copyMakeBorder(c, 0, height - len(c), 0, 0, cv2.BORDER_CONSTANT) for c in cells]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % (2 * columns))
+    rows = [cells[i : i + 2 * columns] for i in range(0, len(cells), 2 * columns)]
+    picture = make_grid(rows, ("labelled", "found") * columns)
+    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 def make_panel(apply, decode, skeleton, **targets):

@@ -1,6 +1,7 @@
 """Video files as streams of RGB frames, in and out, and what a path given by a person holds."""
 
 import contextlib
+import glob
 import math
 import os
 import pathlib
@@ -23,16 +24,19 @@ DEFAULT_FPS = 25.0
 def list_inputs(path):
     """[(path, kind)] of an image, a video, or a folder's images and videos, sorted by name.
 
-    `kind` is "image" or "video", by the file's suffix; a GIF is a video. A folder's other files and
-    its subfolders are passed over.
+    The path may be a pattern, "folder/clip_*.jpg". `kind` is "image" or "video", by the file's
+    suffix; a GIF is a video. A folder's other files and its subfolders are passed over.
 
     Raises:
       UserError: nothing is there, the folder holds neither, or the file is neither.
     """
     path = pathlib.Path(path)
-    if not path.exists():
+    if path.is_dir():
+        files = sorted(path.iterdir())
+    else:
+        files = [path] if path.exists() else sorted(map(pathlib.Path, glob.glob(str(path))))
+    if not files and not path.exists():
         raise UserError(f"{path}: no such file or folder")
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
     inputs = []
     for file in files:
         suffix = file.suffix.lower()
