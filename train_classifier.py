@@ -83,14 +83,9 @@ def main(_):
     prepare, cached = make_prepare(classifier), is_cacheable(config, classifier, groups)
     val_source = Subset(val_source, config.eval.limit)
     if cached:
+        sources, folder = (train_source, val_source), f"{workdir}/features"
         train_source, val_source = cache_features(
-            config,
-            classifier,
-            state.variables,
-            train_source,
-            val_source,
-            read,
-            f"{workdir}/features",
+            config, classifier, state.variables, sources, read, folder
         )
         augment, view = features.pick_version, features.all_versions
         prepare = lambda params, batch: {"features": batch["features"]}  # noqa: E731

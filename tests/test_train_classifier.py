@@ -1,0 +1,153 @@
+"""The classifier command lines end to end, as a user runs them: the demo's config made tiny."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from danceflax import api
+from danceflax.data.index import open_index
+from danceflax.data.synthetic.dataset import write_dataset
+from danceflax.pose.openpose_json import write_people
+from danceflax.skeleton import BODY25, COCO18, convert_joints
+from danceflax.training import checkpoints
+from danceflax.training.initialise import initialise
+from danceflax.video.files import VideoWriter, read_video
+from danceflax.video.flow_files import plan_flow, write_flow
+
+ROOT = pathlib.Path(__file__).parents[1]
+TINY = {
+    "steps": 4, "batch_size": 2, "log_every": 1, "eval_every": 0, "save_every": 2,
+    "eval.batch_size": 4, "data.fps": 12.5, "clip.frames": 8, "clip.size": 32, "model.width": 0.1,
+    "model.last": "Mixed_3b", "model.head_channels": 4,
+}  # fmt: skip
+
+
+def call(script, *words):
+    """Runs a script; (exit status, standard output, standard error)."""
+    command = [sys.executable, str(ROOT / script), *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def train(variant, root, workdir, **changes):
+    options = {"data.root": root} | TINY | changes
+    return call(
+        "train_classifier.py", f"--config=configs/i3d.py:{variant},demo", f"--workdir={workdir}",
+        *(f"--config.{key}={value}" for key, value in options.items()),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A synthetic root with flow files; its last frame's keypoints are gone, as happens."""
+    root = write_dataset(
+        tmp_path_factory.mktemp("data") / "dances",
+        clips_per_dance={"train": 1, "val": 1},
+        frames_per_clip=9,
+        size=(48, 48),
+        workers=1,
+    )
+    for task in plan_flow(root, "frames", open_index(root).files):
+        write_flow(task)
+    for path in root.glob("keypoints/*/*_0009.json"):
+        path.unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def pose_checkpoint(tmp_path_factory):
+    model = api.create_model("openpose_coco", width=0.05, stages=1)
+    variables = initialise(model, np.zeros((1, 32, 32, 3), "f"), 0)
+    path = tmp_path_factory.mktemp("pose") / "net"
+    normalisation = {"mean": [128.0] * 3, "std": [256.0] * 3}
+    checkpoints.save_model(path, variables, api.describe(model, COCO18, normalisation))
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A folder with a video of 20 frames, and one of its keypoints."""
+    folder = tmp_path_factory.mktemp("video")
+    rng = np.random.default_rng(0)
+    (folder / "json").mkdir()
+    (folder / "videos").mkdir()
+    with VideoWriter(folder / "videos" / "dance.webm", 12.5) as writer:
+        for i in range(20):
+            writer.write(rng.integers(0, 255, (64, 80, 3), np.uint8))
+            people = convert_joints(rng.uniform(5, 60, (1, 18, 3)), COCO18.joints, BODY25.joints)
+            write_people(folder / "json" / f"dance_{i:012d}_keypoints.json", people[0])
+    return folder
+
+
+@pytest.mark.parametrize("variant", ["rgb+flow", "rgb+pose", "flow+pose"])
+def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tmp_path):
+    changes = {f"optimizer.groups.{name}.schedule": "constant" for name in variant.split("+")}
+    changes["optimizer.groups.head.schedule"] = "constant"
+    if variant == "rgb+flow":
+        changes |= {"streams.flow.source": "farneback"}
+    if variant == "rgb+pose":
+        changes |= {"streams.pose.source": "network", "streams.pose.network": pose_checkpoint}
+    if variant == "flow+pose":  # the head alone, on cached features
+        changes |= {"streams.flow.train": False, "streams.pose.train": False, "cache.views": 2}
+    workdir = tmp_path / "run"
+    for steps, said in ((2, "parameter groups"), (4, "resuming")):
+        status, output, errors = train(variant, root, workdir, **changes | {"steps": steps})
+        assert status == 0, errors
+        assert said in output and f"step {steps}  val  top1" in output
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in lines if x["split"] == "train"] == [1, 2, 3, 4]
+    variables, config = checkpoints.load_model(workdir / "checkpoints" / "4")
+    assert config["inputs"]["streams"] == variant.split("+") and len(config["class_names"]) == 8
+    assert (workdir / "features").exists() == (variant == "flow+pose")
+    if variant == "rgb+flow":  # N + M steps are N, stop, M
+        status, _, errors = train(variant, root, tmp_path / "whole", **changes)
+        assert status == 0, errors
+        whole, _ = checkpoints.load_model(tmp_path / "whole" / "checkpoints" / "4")
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), whole, variables)
+        assert all(jax.tree.leaves(same))
+        status, _, errors = train("flow", root, workdir)
+        assert status == 2 and "holds another model" in errors and errors.count("\n") == 1
+
+    words = (f"--checkpoint={workdir}", f"--output={tmp_path}/figures.json", "--clips=2")
+    status, output, errors = call("evaluate.py", *words)
+    assert status == 0, errors
+    assert "top1" in output and "quickstep" in output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["metrics"]["clips"] == 8 and figures["settings"]["clip"]["eval_clips"] == 2
+    assert (tmp_path / "confusion_val.png").exists()
+    assert len(list(csv.reader((tmp_path / "confusion_val.csv").open()))) == 9
+
+    words = (f"--checkpoint={workdir}", f"--input={video}/videos", f"--output={tmp_path}/out")
+    words += (f"--keypoints={video}/json",) if variant == "flow+pose" else ()
+    status, output, errors = call("predict.py", *words, "--top=3")
+    assert status == 0, errors
+    found = json.loads((tmp_path / "out" / "dance_classes.json").read_text())
+    assert set(found) == {"input", "top"} and len(found["top"]) == 3
+    probabilities = [item["probability"] for item in found["top"]]
+    assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1
+    assert len(list(read_video(tmp_path / "out" / "dance.webm")[0])) == 20
+    rows = list(csv.reader((tmp_path / "out" / "classes.csv").open()))
+    assert rows[0][1:3] == ["label1", "probability1"] and rows[1][1] == found["top"][0]["label"]
+    if variant == "flow+pose":
+        status, _, errors = call("predict.py", *words[:-1])
+        assert status == 2 and "give its OUTPUT/json as --keypoints" in errors
+
+
+def test_faults_are_one_line(root, tmp_path):
+    val = root / "videos_split" / "val_videos.csv"
+    rows = val.read_text().splitlines(keepends=True)
+    one = tmp_path / "one.csv"
+    one.write_text("".join(rows[:3]))
+    for changes, said in (
+        ({"data.val_split": one}, "has no clip of"),
+        ({"data.root": tmp_path / "none"}, "no such data root"),
+        ({"clip.sampling": "dense"}, "choose contiguous or uniform"),
+    ):
+        status, _, errors = train("pose", root, tmp_path / "run", **changes)
+        assert status == 2 and said in errors and errors.count("\n") == 1, errors
