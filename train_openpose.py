@@ -40,6 +40,8 @@ SHOWN = ("AP", "AP50", "PCK", "loss")  # of the evaluation's figures, on the scr
 
 
 def main(_):
+    parallel.join_processes()
+    console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
     parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
     parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
@@ -116,8 +118,7 @@ def main(_):
 
     sample = {key: value[: config.eval.pictures] for key, value in next(read_val())[0].items()}
     batches = read(train_source, crop, config.batch_size, config.seed, first)
-    lead = jax.process_index() == 0
-    with Report(workdir, config.steps, first, config.batch_size, lead) as report:
+    with Report(workdir, config.steps, first, config.batch_size, not console.quiet) as report:
 
         def evaluate(state):
             metrics, _ = validation.evaluate_batches(

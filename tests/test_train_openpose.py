@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -95,6 +97,36 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(root, trained, tmp_path):
         np.testing.assert_array_equal(a, b)
     steps = [json.loads(line) for line in (tmp_path / "b/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in steps if line["split"] == "train"] == [2, 4, 6, 8]
+
+
+def test_two_processes_train_like_one(root, trained, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = train_words(root, tmp_path / "d")
+    processes = []
+    for index in range(2):
+        environment = os.environ | {
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(index),
+        }
+        command = [sys.executable, str(ROOT / "train_openpose.py"), *words]
+        processes.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        )
+    outputs = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert b"parameter groups" in outputs[0][0] and not outputs[1][0]
+    one, two = (checkpoints.load_model(path)[0] for path in (trained[0], tmp_path / "d"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, two)
+    figures = [
+        json.loads((path / "metrics.jsonl").read_text().splitlines()[-1])
+        for path in (trained[0], tmp_path / "d")
+    ]
+    np.testing.assert_allclose(figures[0]["loss"], figures[1]["loss"], rtol=1e-3)
 
 
 def test_sigterm_saves_and_says_how_to_go_on(root, tmp_path):

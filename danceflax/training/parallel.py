@@ -4,6 +4,8 @@ A step is written for one shard of the batch and mapped over this process's devi
 State has no device axis: it is replicated once, before the first step, and stays so.
 """
 
+import os
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -12,6 +14,33 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from danceflax.errors import UserError
 from danceflax.training.step import AXIS
+
+
+def join_processes():
+    """Joins the other processes of a run, where the environment says that there are any.
+
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it outright; Slurm and TPU
+    pods are detected by JAX. To be called before anything touches a device.
+
+    Raises:
+      UserError: the coordinator's address comes without the other two.
+    """
+    environment = os.environ
+    if address := environment.get("JAX_COORDINATOR_ADDRESS"):
+        try:
+            count, index = (
+                int(environment[name]) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+            )
+        except (KeyError, ValueError):
+            raise UserError(
+                "JAX_COORDINATOR_ADDRESS is set: set JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
+                "whole numbers, as well"
+            ) from None
+        jax.distributed.initialize(address, count, index)
+    elif int(environment.get("SLURM_NTASKS", 1)) > 1 or "," in environment.get(
+        "TPU_WORKER_HOSTNAMES", ""
+    ):
+        jax.distributed.initialize()
 
 
 def map_step(step):
