@@ -4,6 +4,7 @@ python evaluate.py --checkpoint=runs/a --split=val
 python evaluate.py --checkpoint=runs/a --split=val --flip --scales=0.5,1,1.5,2
 python evaluate.py --checkpoint=weights/openpose_coco --source=coco --root=data/coco --split=val2017
 python evaluate.py --checkpoint=runs/b --split=val --clips=10 --crops=3              # a classifier
+python evaluate.py --checkpoint=runs/rgb --split=val --fuse=runs/flow       # late fusion of two
 
 Prints a table and writes it, with every setting, to OUTPUT (default: evaluation_<split>.json in the
 checkpoint's directory). Of a classifier the confusion matrix goes beside it, as .csv and .png.
@@ -13,6 +14,7 @@ import functools
 import pathlib
 
 import jax
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -22,6 +24,7 @@ from danceflax.classifier import network, steps
 from danceflax.classifier.inputs import make_prepare, make_transforms
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
+from danceflax.errors import UserError
 from danceflax.models.openpose import STRIDE
 from danceflax.normalisation import normalise
 from danceflax.pose import validation
@@ -60,6 +63,9 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "images a step, over all d
 LIMIT = flags.DEFINE_integer("limit", 0, "at most so many images, evenly drawn; 0 means all")
 DRAW = flags.DEFINE_integer("draw", 0, "draw so many of the images, labelled and found people")
 CLIPS = flags.DEFINE_integer("clips", None, "classifiers: windows of a video to average over")
+FUSE = flags.DEFINE_list(
+    "fuse", [], "classifiers: other checkpoints, whose probabilities are averaged in (late fusion)"
+)
 CROPS = flags.DEFINE_integer("crops", None, "classifiers: crops to average over, 1 or 3")
 cli.require("checkpoint")
 
@@ -73,8 +79,39 @@ def main(_):
 
 
 def evaluate_classifier(model, variables, checkpoint, output):
-    """Top-k, class means, the per-class table; {"metrics", "classes", "settings"}."""
-    classifier, names = network.assemble(model, checkpoint), checkpoint["class_names"]
+    """Top-k, class means, the per-class table; {"metrics", "classes", "settings"}.
+
+    With --fuse the probabilities of several classifiers are averaged: late fusion.
+    """
+    names = checkpoint["class_names"]
+    probabilities, labels, settings = classify_split(model, variables, checkpoint)
+    for path in FUSE.value:
+        other = api.load_checkpoint(path)
+        if other[2].get("class_names") != names:
+            raise UserError(f"--fuse={path}: has other classes than {CHECKPOINT.value}")
+        added, same, _ = classify_split(*other)
+        if not np.array_equal(same, labels):
+            raise UserError(f"--fuse={path}: cannot read the same clips as {CHECKPOINT.value}")
+        probabilities = probabilities + added
+    probabilities = probabilities / (1 + len(FUSE.value))
+    metrics, confusion = measure(probabilities, labels), confusion_matrix(probabilities, labels)
+    title = (
+        f"{' + '.join([CHECKPOINT.value, *FUSE.value])} on {SPLIT.value} ({len(labels):,} clips)"
+    )
+    rows = [(name, f"{value:.4f}") for name, value in metrics.items() if name != "clips"]
+    print_table(title, ("figure", "value"), rows)
+    header = ("class", "clips", "precision", "recall", "F1", "most taken for")
+    print_table("classes", header, per_class_rows(confusion, names))
+    table, picture = write_confusion(output.with_name(f"confusion_{SPLIT.value}"), confusion, names)
+    console.print(f"written to {table} and {picture}")
+    classes = {key: value.tolist() for key, value in per_class(confusion).items()}
+    settings |= dict(checkpoint=CHECKPOINT.value, fuse=FUSE.value, split=SPLIT.value)
+    return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
+
+
+def classify_split(model, variables, checkpoint):
+    """(probabilities [N, C], labels [N], settings) of a classifier on the split."""
+    classifier = network.assemble(model, checkpoint)
     config = ConfigDict(checkpoint.get("training") or classifier_base.get_config())
     clip = dict(classifier.inputs["clip"])
     clip |= {"eval_clips": CLIPS.value} if CLIPS.value else {}
@@ -83,9 +120,9 @@ def evaluate_classifier(model, variables, checkpoint, output):
     batch_size = BATCH_SIZE.value or config.eval.batch_size
     parallel.check_batch_size(batch_size, where="eval.batch_size")
     root = ROOT.value or config.data.root
-    source = Subset(ClipSource(root, SPLIT.value, names, config.data.fps), LIMIT.value)
+    source = ClipSource(root, SPLIT.value, checkpoint["class_names"], config.data.fps)
     batches = make_loader(
-        source,
+        Subset(source, LIMIT.value),
         make_transforms(classifier)[1],
         batch_size,
         training=False,
@@ -95,20 +132,7 @@ def evaluate_classifier(model, variables, checkpoint, output):
     classify = steps.make_classify(make_prepare(classifier), steps.make_apply(model))
     classify, variables = parallel.map_inference(classify), parallel.replicate(variables)
     probabilities, labels, _ = steps.classify_batches(classify, variables, batches)
-    metrics, confusion = measure(probabilities, labels), confusion_matrix(probabilities, labels)
-    title = f"{CHECKPOINT.value} on {SPLIT.value} ({len(labels):,} clips)"
-    rows = [(name, f"{value:.4f}") for name, value in metrics.items() if name != "clips"]
-    print_table(title, ("figure", "value"), rows)
-    header = ("class", "clips", "precision", "recall", "F1", "most taken for")
-    print_table("classes", header, per_class_rows(confusion, names))
-    table, picture = write_confusion(output.with_name(f"confusion_{SPLIT.value}"), confusion, names)
-    console.print(f"written to {table} and {picture}")
-    classes = {key: value.tolist() for key, value in per_class(confusion).items()}
-    settings = dict(
-        checkpoint=CHECKPOINT.value, split=SPLIT.value, root=root, clip=clip,
-        devices=jax.device_count(),
-    )  # fmt: skip
-    return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
+    return probabilities, labels, dict(root=root, clip=clip, devices=jax.device_count())
 
 
 def evaluate_pose(model, variables, checkpoint, output):

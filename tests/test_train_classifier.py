@@ -115,6 +115,7 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
         assert status == 2 and "holds another model" in errors and errors.count("\n") == 1
 
     words = (f"--checkpoint={workdir}", f"--output={tmp_path}/figures.json", "--clips=2")
+    words += (f"--fuse={tmp_path}/whole",) if variant == "rgb+flow" else ()
     status, output, errors = call("evaluate.py", *words)
     assert status == 0, errors
     assert "top1" in output and "quickstep" in output
