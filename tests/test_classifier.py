@@ -163,6 +163,17 @@ def test_other_networks_take_their_stream(module, variant, pose_checkpoint):
     optimizers.label_parameters(variables["params"], groups)
 
 
+@pytest.mark.parametrize("variant", ["rgb", "rgb+flow", "rgb+pose", "flow+pose", "rgb+flow+pose"])
+def test_either_flag_freezes_a_stream(variant):
+    config = tiny(variant)
+    first = variant.split("+")[0]
+    config.optimizer.groups[first].train = False
+    classifier, _ = network.create(config, NAMES)
+    assert classifier.model.frozen == (first,)
+    groups = network.choose_groups(config, classifier)
+    assert [name for name in groups if not groups[name]["train"]] == [first]
+
+
 def test_streams_start_from_i3d(tmp_path):
     model = api.create_model("i3d", num_classes=5, width=0.1)
     fresh = initialise(model, jnp.zeros((1, 16, 32, 32, 3)), 7)

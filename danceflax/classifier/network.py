@@ -39,8 +39,13 @@ def create(config, class_names):
             raise UserError(f"config.streams.pose.network={pose.network} holds no pose network")
         keys = ("model", "skeleton", "normalisation")
         network_config = {key: network_config[key] for key in keys}
+        if pose.train_network and not _trains(config, "pose"):
+            raise UserError(
+                "config.streams.pose.train_network=True does nothing behind a frozen stream; set "
+                "config.streams.pose.train=True"
+            )
     options = dict(config.model, num_classes=len(class_names))
-    frozen = [stream for stream in config.streams if not config.streams[stream].train]
+    frozen = [stream for stream in config.streams if not _trains(config, stream)]
     if name == "streams":
         streams = [stream for stream in STREAMS if stream in config.streams]
         options |= {"streams": streams, "frozen": frozen}
@@ -81,12 +86,18 @@ def choose_groups(config, classifier):
     groups = config.optimizer.groups.to_dict()
     for stream in config.streams:
         if stream in groups:
-            groups[stream]["train"] &= config.streams[stream].train
+            groups[stream]["train"] = _trains(config, stream)
     if NETWORK in groups:
         groups[NETWORK]["train"] &= config.streams.pose.train_network
         if not classifier.network:
             del groups[NETWORK]
     return groups
+
+
+def _trains(config, stream):
+    """Whether neither the stream's flag nor its group's freezes it."""
+    group = config.optimizer.groups.get(stream)
+    return config.streams[stream].train and (group is None or group.train)
 
 
 def describe(classifier, class_names):

@@ -1,0 +1,60 @@
+"""Videos as rows of clips."""
+
+import numpy as np
+import pytest
+
+from danceflax.errors import UserError
+from danceflax.pose.openpose_json import write_people
+from danceflax.skeleton import BODY25, COCO18
+from danceflax.video.clip_inputs import read_views
+from danceflax.video.files import VideoWriter
+from danceflax.video.windows import draw_prediction, read_windows
+
+CLIP = dict(
+    frames=8, fps=12.5, stride=1, sampling="contiguous", size=32, crop=(1.0, 1.0), flip=0.0,
+    colour=(0.0, 0.0, 0.0), eval_clips=1, eval_crops=1, eval_crop=0.8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """45 frames at 25 a second that get brighter; a person stands at (40, 30) of 120x80."""
+    folder = tmp_path_factory.mktemp("video")
+    with VideoWriter(folder / "a.webm", 25.0) as writer:
+        for i in range(45):
+            writer.write(np.full((80, 120, 3), 20 + 5 * i, np.uint8))
+            people = np.tile(np.array([40, 30, 2.0], "f"), (1, 25, 1))
+            write_people(folder / f"a_{i:012d}_keypoints.json", people)
+    return folder / "a.webm"
+
+
+def test_windows_follow_each_other_and_end_with_the_video(video):
+    windows = list(read_windows(video, CLIP))
+    assert [span for span, _ in windows] == [(0, 15), (16, 31), (29, 44)]
+    for (first, _), record in windows:
+        view = read_views(record, needs=("rgb",), clip=CLIP, flow=None, pose=None)["rgb"]
+        assert view.shape == (1, 8, 32, 32, 3)
+        expected = 20 + 5 * (first + 2 * np.arange(8))  # every second frame
+        np.testing.assert_allclose(view.mean((0, 2, 3, 4)), expected, atol=8)
+    (span, _), *rest = read_windows(video, CLIP | {"frames": 64})
+    assert span == (0, 44) and not rest
+    (span, _), *rest = read_windows(video, CLIP | {"sampling": "uniform"})
+    assert span == (0, 44) and not rest
+
+
+def test_keypoints_follow_the_shrunken_frames(video):
+    _, record = next(read_windows(video, CLIP, video.parent))
+    pose = dict(skeleton=COCO18, max_people=1)
+    people = read_views(record, needs=("people",), clip=CLIP, flow=None, pose=pose)["people"]
+    # The crop's side is 0.8 of 80 pixels, its corner at (28, 8), and its size half as large.
+    expected = ((40.5 - 28) / 2 - 0.5, (30.5 - 8) / 2 - 0.5)
+    found = people[0, :, 0, BODY25.joints.index("neck"), :2]
+    np.testing.assert_allclose(found - expected, 0, atol=0.3)
+    with pytest.raises(UserError, match="holds no a_"):
+        next(read_windows(video, CLIP, video.parent / "none"))
+
+
+def test_predictions_are_drawn_on_a_copy():
+    frame = np.full((90, 160, 3), 200, np.uint8)
+    drawn = draw_prediction(frame, ["tango", "waltz"], [0.9, 0.1])
+    assert (frame == 200).all() and (drawn != frame).any() and (drawn[60:] == 200).all()
