@@ -136,7 +136,7 @@ def shrink(config):
     config.clip.eval_clips = 1
     config.clip.eval_crop = 1.0
     config.model.width = 0.125
-    config.steps = 1500
+    config.steps = 600
     config.batch_size = 16
     config.eval.batch_size = 16
     if "flow" in config.streams:
@@ -148,4 +148,4 @@ def shrink(config):
     for changed in config.optimizer.groups.values():
         changed.lr = 2e-3
         changed.warmup_steps = 50
-    config.log_every, config.eval_every, config.save_every = 50, 250, 250
+    config.log_every, config.eval_every, config.save_every = 50, 200, 200

@@ -92,18 +92,20 @@ def cut_flow(flow, box, size):
     return cut(flow, box, size) * np.float32(size / box[2])
 
 
-def mirror_flow(flow):
-    """The flow [..., W, 2] of the mirrored clip: what went right goes left."""
-    return flow[..., ::-1, :] * np.array([-1, 1], np.float32)
+def mirror_flow(encoded):
+    """The encoded flow uint8 [..., W, 2] of the mirrored clip: what went right goes left."""
+    mirrored = encoded[..., ::-1, :].copy()
+    mirrored[..., 0] = 255 - mirrored[..., 0]
+    return mirrored
 
 
 def place_people(people, box, size, mirrored, skeleton):
-    """Keypoints [P, J, 3] of a frame in the pixels of its crop; absent joints stay (0, 0, 0)."""
+    """Keypoints [..., J, 3] in the pixels of the crop; absent joints stay (0, 0, 0)."""
     x0, y0, side = box
     xy = (people[..., :2] - (x0 - 0.5, y0 - 0.5)) * (size / side) - 0.5
     if mirrored:
         xy = xy * (-1, 1) + (size - 1, 0)
-        people, xy = people[:, skeleton.flip], xy[:, skeleton.flip]
+        people, xy = people[..., skeleton.flip, :], xy[..., skeleton.flip, :]
     placed = np.concatenate([xy, people[..., 2:]], -1).astype(np.float32)
     return np.where(people[..., 2:] > 0, placed, np.float32(0))
 
@@ -213,15 +215,15 @@ def _read_flow(files, view, size, flow, pose):
             pair = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair)
             vectors = compute_flow(*pair, flow["source"])
         result.append(vectors)
-    vectors = np.stack(result)
-    return encode_flow(mirror_flow(vectors) if mirrored else vectors, flow["bound"])
+    encoded = encode_flow(np.stack(result), flow["bound"])
+    return mirror_flow(encoded) if mirrored else encoded
 
 
 def _read_people(files, view, size, flow, pose):
     indices, share, place, mirrored, _ = view
     box = crop_box(files.frame_size(), share, place)
-    people = [files.people(i, pose) for i in indices]
-    return np.stack([place_people(p, box, size, mirrored, pose["skeleton"]) for p in people])
+    people = np.stack([files.people(i, pose) for i in indices])
+    return place_people(people, box, size, mirrored, pose["skeleton"])
 
 
 READERS = {"rgb": _read_rgb, "flow": _read_flow, "people": _read_people}
