@@ -100,7 +100,7 @@ def name_dances(loaded, inputs, output):
         rows.append([str(path), *(value for item in top for value in item.values())])
         if DRAW.value:
             draw_running(path, spans, probabilities, names, output / f"{path.stem}.webm")
-    if pathlib.Path(INPUT.value).is_dir():
+    if len(videos) > 1 or pathlib.Path(INPUT.value).is_dir():
         columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
         partial = output / "classes.csv.partial"
         with open(partial, "w", newline="") as file:

@@ -36,6 +36,8 @@ SHOWN = ("top1", "mean_class_accuracy", "loss")  # of the evaluation's figures, 
 
 
 def main(_):
+    parallel.join_processes()
+    console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
     parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
     parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
@@ -113,8 +115,7 @@ def main(_):
     )
     classify = parallel.map_inference(steps.make_classify(prepare, apply))
     batches = read(train_source, augment, config.batch_size, config.seed, first)
-    lead = jax.process_index() == 0
-    with Report(workdir, config.steps, first, config.batch_size, lead) as report:
+    with Report(workdir, config.steps, first, config.batch_size, not console.quiet) as report:
 
         def evaluate(state):
             found, truth, _ = steps.classify_batches(
