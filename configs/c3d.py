@@ -13,10 +13,10 @@ def get_config(variant="rgb"):
     config.model.name = "c3d"
     config.model.width = 1.0  # factor of every hidden channel count
     config.clip.frames, config.clip.size, config.clip.stride = 16, 112, 2
-    if stream == "pose":
-        config.streams.pose.stride = 1
     classifier_base.one_network(config)
     if size == "demo":
         classifier_base.shrink(config)
         config.model.width = 0.125
+    if stream == "pose":
+        config.streams.pose.stride = 1
     return config

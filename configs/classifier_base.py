@@ -131,21 +131,22 @@ def shrink(config):
     config.data.threads = 2
     config.clip.frames = 32
     config.clip.fps = 12.5
-    config.clip.size = 64
+    config.clip.size = 48
     config.clip.crop = (0.85, 1.0)
     config.clip.eval_clips = 1
     config.clip.eval_crop = 1.0
     config.model.width = 0.125
-    config.steps = 600
+    config.steps = 450
     config.batch_size = 16
     config.eval.batch_size = 16
     if "flow" in config.streams:
         config.streams.flow.bound = 4.0
     if "pose" in config.streams:
         config.streams.pose.maps = "heatmaps"
-        config.streams.pose.sigma = 5.0
+        config.streams.pose.stride = 6
+        config.streams.pose.sigma = 4.0
         config.streams.pose.max_people = 1
     for changed in config.optimizer.groups.values():
         changed.lr = 2e-3
         changed.warmup_steps = 50
-    config.log_every, config.eval_every, config.save_every = 50, 200, 200
+    config.log_every, config.eval_every, config.save_every = 50, 150, 150

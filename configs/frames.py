@@ -21,9 +21,10 @@ def get_config(variant="openpose"):
         config.model.channels = (32, 64, 128, 256, 256)
     classifier_base.one_network(config)
     if size == "demo":  # one frame: it can see the picture, and no motion
-        del config.model["channels"]
         classifier_base.shrink(config)
         del config.model["width"]
         config.model.channels = (16, 32, 64, 128)
         config.clip.frames = 1
+        if kind == "openpose":
+            config.streams.pose.stride = 8
     return config

@@ -22,7 +22,7 @@ BATCH = 4
 
 def tiny(variant, module=i3d):
     config = module.get_config(f"{variant},demo")
-    config.clip.frames, config.clip.size, config.batch_size = 8, 32, BATCH
+    config.clip.frames, config.batch_size = 8, BATCH
     if module is i3d:
         config.model.width, config.model.last, config.model.head_channels = 0.1, "Mixed_3b", 4
     return config
@@ -201,7 +201,7 @@ def test_streams_start_from_i3d(tmp_path):
         ({"streams.pose.source": "network"}, "need an OpenPose checkpoint"),
         ({"streams.pose.source": "maps"}, "choose keypoints or network or features"),
         ({"streams.pose.maps": "pafs"}, "choose heatmaps or both"),
-        ({"clip.size": 36}, "no multiple of the pose stride 8"),
+        ({"clip.size": 40}, "no multiple of the pose stride 6"),
         ({"model.last": "Mixed_6"}, "no block 'Mixed_6'"),
         ({"model.name": "c3d", "streams.flow.train": False}, "c3d trains whole"),
     ],

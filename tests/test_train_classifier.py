@@ -23,7 +23,7 @@ from danceflax.video.flow_files import plan_flow, write_flow
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = {
     "steps": 4, "batch_size": 2, "log_every": 1, "eval_every": 0, "save_every": 2,
-    "eval.batch_size": 4, "data.fps": 12.5, "clip.frames": 8, "clip.size": 32, "model.width": 0.1,
+    "eval.batch_size": 4, "data.fps": 12.5, "clip.frames": 8, "model.width": 0.1,
     "model.last": "Mixed_3b", "model.head_channels": 4,
 }  # fmt: skip
 
