@@ -119,7 +119,7 @@ def shrink(config):
     config.data.max_people = 4
     config.model.skeleton = "coco18"
     config.model.width = 0.25
-    config.steps = 1600
+    config.steps = 1500
     config.batch_size = 8
     config.augment.size = (128, 128)
     config.augment.target_scale = 0.85
@@ -132,4 +132,4 @@ def shrink(config):
         group.lr = 1.2e-3
         group.schedule = "cosine"
         group.warmup_steps = 50
-    config.log_every, config.eval_every, config.save_every = 50, 800, 400
+    config.log_every, config.eval_every, config.save_every = 50, 750, 250
