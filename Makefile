@@ -27,6 +27,16 @@ demo: install
 	@echo "Figures: $(DEMO)/evaluation_test.json. People labelled and found: $(DEMO)/evaluation_test.png."
 	@echo "A held-out dancer, found: $(DEMO)/people/images.webm."
 
+# Trains a two-stream classifier on dances that differ only in motion, and, for comparison, one that
+# sees single frames.
+demo-classifier: install
+	$(BIN)/python prepare_data.py synthetic --output=data/dances --clips=60,10,20 --frames=40 --size=64,64 --people=1
+	$(BIN)/python prepare_data.py flow --root=data/dances
+	$(BIN)/python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/dances
+	$(BIN)/python evaluate.py --checkpoint=runs/dances --split=test
+	$(BIN)/python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/one_frame
+	$(BIN)/python evaluate.py --checkpoint=runs/one_frame --split=test
+
 test: install
 	$(BIN)/pytest
 

@@ -51,7 +51,7 @@ CHECKPOINT = flags.DEFINE_string(
 SPLIT = flags.DEFINE_string("split", "val", "the split to measure on")
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write")
 SOURCE = flags.DEFINE_enum(
-    "source", None, ["folder", "coco"], "kind of data set, if not trained on"
+    "source", None, ["folder", "tfds", "coco"], "kind of data set, if not trained on"
 )
 ROOT = flags.DEFINE_string("root", None, "folder of the data set, if not the one trained on")
 SIZE = flags.DEFINE_list("size", None, "height,width that images are fitted into, multiples of 8")

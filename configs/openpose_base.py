@@ -50,7 +50,7 @@ def get_config():
     config.model.remat = False  # recompute stages in the backward pass: less memory, more work
 
     config.data = ConfigDict()
-    config.data.source = "folder"  # folder (a Let's Dance root), coco
+    config.data.source = "folder"  # folder (a Let's Dance root), tfds, coco
     config.data.root = "data/letsdance"  # folder of the data set
     config.data.train_split = "train"  # folder: pose_training_split/<split>.csv; see data/README.md
     config.data.val_split = "val"  # likewise, for evaluation
