@@ -26,7 +26,7 @@ from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
 from danceflax.errors import UserError
 from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import normalise
+from danceflax.normalisation import on_images
 from danceflax.pose import validation
 from danceflax.pose.augment import letterbox
 from danceflax.pose.decode import make_decoder
@@ -118,7 +118,7 @@ def classify_split(model, variables, checkpoint):
     clip |= {"eval_crops": CROPS.value} if CROPS.value else {}
     classifier = classifier._replace(inputs=classifier.inputs | {"clip": clip})
     batch_size = BATCH_SIZE.value or config.eval.batch_size
-    parallel.check_batch_size(batch_size, where="eval.batch_size")
+    parallel.check_batch_size(batch_size, where="--batch_size")
     root = ROOT.value or config.data.root
     source = ClipSource(root, SPLIT.value, checkpoint["class_names"], config.data.fps)
     batches = make_loader(
@@ -150,7 +150,7 @@ def evaluate_pose(model, variables, checkpoint, output):
             config[section][key] = flag.value
     size = cli.parse_size("size", SIZE.value) if SIZE.value else tuple(config.eval.size)
     scales = cli.parse_numbers("scales", SCALES.value)
-    parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
+    parallel.check_batch_size(config.eval.batch_size, where="--batch_size")
 
     data = config.data
     source = Subset(open_source(data, SPLIT.value, skeleton), LIMIT.value)
@@ -164,9 +164,7 @@ def evaluate_pose(model, variables, checkpoint, output):
         max_bad_fraction=data.max_bad_fraction,
     )
 
-    def apply(variables, images):
-        return model.apply(variables, normalise(images, checkpoint["normalisation"]))
-
+    apply = on_images(model, checkpoint["normalisation"])
     decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
     estimate = make_estimator(
         apply, skeleton, decode, stride=STRIDE, flip=FLIP.value, scales=scales

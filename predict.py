@@ -20,25 +20,17 @@ from contextlib import nullcontext
 import cv2
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 from rich.progress import track
 
-from configs import openpose_base
 from danceflax import api, cli
 from danceflax.classifier import network
 from danceflax.classifier.videos import make_video_classifier
 from danceflax.data.images import read_image
 from danceflax.errors import UserError
-from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import normalise
-from danceflax.pose.decode import make_decoder
 from danceflax.pose.evaluation import person_results
-from danceflax.pose.inference import make_estimator
 from danceflax.pose.openpose_json import write_people
-from danceflax.pose.predictor import find_people
+from danceflax.pose.predictor import PosePredictor
 from danceflax.pose.render import draw_people
-from danceflax.skeleton import Skeleton
-from danceflax.training import parallel
 from danceflax.training.report import console, write_json
 from danceflax.video.files import VideoWriter, list_inputs, read_video
 from danceflax.video.windows import draw_prediction
@@ -122,7 +114,14 @@ def draw_running(path, spans, probabilities, names, output):
 
 def find_poses(loaded, inputs, output):
     """Draws the people of each image and video and writes their keypoints."""
-    run, skeleton, height = load_estimator(*loaded)
+    predictor = PosePredictor(
+        *loaded,
+        height=HEIGHT.value,
+        batch_size=BATCH_SIZE.value,
+        flip=FLIP.value,
+        scales=cli.parse_numbers("scales", SCALES.value),
+    )
+    skeleton = predictor.skeleton
     (output / "json").mkdir(parents=True, exist_ok=True)
     results = []
 
@@ -136,7 +135,7 @@ def find_poses(loaded, inputs, output):
 
     images = [path for path, kind in inputs if kind == "image"]
     frames = ((path.stem, read_image(path)) for path in images)
-    found = find_people(run, frames, height, BATCH_SIZE.value, STRIDE)
+    found = predictor.stream(frames)
     with VideoWriter(output / "images.webm", JOIN.value) if JOIN.value else nullcontext() as video:
         for name, frame, people, scores in show_progress(found, len(images), "images"):
             drawn = finish(name, frame, people, scores)
@@ -148,9 +147,7 @@ def find_poses(loaded, inputs, output):
     for path in (path for path, kind in inputs if kind == "video"):
         frames, fps, count = read_video(path)
         frames = ((f"{path.stem}_{i:012d}", frame) for i, frame in enumerate(frames))
-        found = show_progress(
-            find_people(run, frames, height, BATCH_SIZE.value, STRIDE), count, path.name
-        )
+        found = show_progress(predictor.stream(frames), count, path.name)
         if not DRAW.value:
             for item in found:
                 finish(*item)
@@ -161,31 +158,6 @@ def find_poses(loaded, inputs, output):
     if COCO_JSON.value:
         write_json(output / "coco_results.json", results)
     console.print(f"{len(images)} images, {len(inputs) - len(images)} videos: see {output}")
-
-
-def load_estimator(model, variables, checkpoint):
-    """(images -> people and scores over the devices, skeleton, input height) of the checkpoint."""
-    parallel.check_batch_size(BATCH_SIZE.value, where="batch_size")
-    skeleton = Skeleton.from_dict(checkpoint["skeleton"])
-    config = ConfigDict(checkpoint.get("training") or openpose_base.get_config())
-    height = HEIGHT.value or config.eval.size[0]
-    if height % STRIDE or height <= 0:
-        raise UserError(f"--height={height} is not a multiple of {STRIDE}")
-
-    def apply(variables, images):
-        return model.apply(variables, normalise(images, checkpoint["normalisation"]))
-
-    estimate = make_estimator(
-        apply,
-        skeleton,
-        make_decoder(skeleton, stride=STRIDE, **config.decode),
-        stride=STRIDE,
-        flip=FLIP.value,
-        scales=cli.parse_numbers("scales", SCALES.value),
-    )
-    mapped = parallel.map_inference(estimate)
-    variables = parallel.replicate(variables)
-    return lambda images: mapped(variables, images), skeleton, height
 
 
 def show_progress(items, total, what):

@@ -82,9 +82,9 @@ def keypoints(args):
     Writes ROOT/keypoints/<dance>/<clip>_<frame>.json as OpenPose does; frames that have a keypoint
     file are left alone, so an interrupted run goes on.
     """
-    from danceflax.models.openpose import STRIDE  # with it JAX, which other commands do without
+    from danceflax import api  # with it JAX, which other commands do without
     from danceflax.pose.openpose_json import write_people
-    from danceflax.pose.predictor import find_people
+    from danceflax.skeleton import SKELETONS
 
     root = pathlib.Path(args.root)
     folder = root / indexing.find_folder(root, indexing.FRAME_FOLDERS)
@@ -92,7 +92,9 @@ def keypoints(args):
     todo = [file.decode() for file in found.files[found.keypoints == 0].tolist()]
     folders = [name for name in indexing.KEYPOINT_FOLDERS if (root / name).is_dir()]
     output = root / (folders or indexing.KEYPOINT_FOLDERS)[0]
-    run, height = load_estimator(args.checkpoint, args.batch_size)
+    predictor = api.load_predictor(args.checkpoint, batch_size=args.batch_size)
+    if predictor.skeleton.name not in SKELETONS:
+        raise UserError(f"{args.checkpoint}: no pose network of {' or '.join(SKELETONS)}")
     faults = []
 
     def read():
@@ -103,43 +105,13 @@ def keypoints(args):
                 faults.append(str(error))
 
     with show_progress("finding people", "frames") as progress:
-        people = find_people(run, read(), height, args.batch_size, STRIDE)
-        for done, (file, _, persons, _) in enumerate(people, 1):
+        for done, (file, _, persons, _) in enumerate(predictor.stream(read()), 1):
             path = (output / file).with_suffix(".json")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_people(path, persons)
             progress(done + len(faults), len(todo))
     print(f"{root}: {len(todo) - len(faults):,} keypoint files written")
     return print_faults(faults)
-
-
-def load_estimator(checkpoint, batch_size):
-    """(images -> people and scores, input height) of a pose network, over all devices."""
-    from ml_collections import ConfigDict
-
-    from configs import openpose_base
-    from danceflax import api
-    from danceflax.models.openpose import STRIDE
-    from danceflax.normalisation import normalise
-    from danceflax.pose.decode import make_decoder
-    from danceflax.pose.inference import make_estimator
-    from danceflax.skeleton import SKELETONS, Skeleton
-    from danceflax.training import parallel
-
-    parallel.check_batch_size(batch_size, where="batch_size")
-    model, variables, about = api.load_checkpoint(checkpoint)
-    if about.get("skeleton", {}).get("name") not in SKELETONS:
-        raise UserError(f"{checkpoint}: no pose network of {' or '.join(SKELETONS)}")
-    skeleton = Skeleton.from_dict(about["skeleton"])
-    config = ConfigDict(about.get("training") or openpose_base.get_config())
-
-    def apply(variables, images):
-        return model.apply(variables, normalise(images, about["normalisation"]))
-
-    decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
-    run = parallel.map_inference(make_estimator(apply, skeleton, decode, stride=STRIDE))
-    variables = parallel.replicate(variables)
-    return lambda images: run(variables, images), config.eval.size[0]
 
 
 def flow(args):
@@ -195,10 +167,13 @@ def split(args):
     """Makes train, val and test splits of a root: dances in proportion, no video in two of them.
 
     python prepare_data.py split --root=data/letsdance --seed=1
+    python prepare_data.py split --root=data/mine --groups clips.csv dancer
     python prepare_data.py split --lists clips_train.tsv clips_val.tsv clips_test.tsv --output=new
     python prepare_data.py split --report clips_train.tsv clips_val.tsv clips_test.tsv
 
     With --lists the clips of those lists are shared out anew; with --report nothing is written.
+    With --groups clips of one dancer, recording or whatever the column names stay together, instead
+    of those of one video.
     """
     if args.report:
         return make_splits.print_splits(make_splits.read_lists(args.report))
@@ -214,7 +189,8 @@ def split(args):
         lists = make_splits.read_lists(args.lists).values()
         clips = list({(clip.dance, clip.name): clip for found in lists for clip in found}.values())
     fractions = [part / 100 for part in parse_numbers("percent", args.percent, 3)]
-    chosen = make_splits.assign_clips(clips, fractions, args.seed)
+    groups = make_splits.read_groups(*args.groups) if args.groups else None
+    chosen = make_splits.assign_clips(clips, fractions, args.seed, groups)
     for path in make_splits.write_splits(args.output or args.root, chosen, labelled):
         print(f"written: {path}")
     return make_splits.print_splits(dict(zip(make_splits.SPLITS, chosen, strict=True)))
@@ -264,7 +240,7 @@ COMMANDS = {
     flow: "root! method short_side=256 workers",
     index: "root!",
     check: "root! output max_bad_fraction workers",
-    split: "root lists report output percent seed",
+    split: "root lists report output percent groups seed",
     tfds: "root! set output",
     synthetic: "output! seed clips frames=32 fps=12.5 size people workers",
 }

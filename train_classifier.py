@@ -23,7 +23,6 @@ from danceflax.data.sources import Subset
 from danceflax.training import checkpoints, optimizers, parallel
 from danceflax.training.loop import fit
 from danceflax.training.report import Report, console, print_table
-from danceflax.training.signals import StopRequest
 from danceflax.training.step import create_state, make_train_step
 from danceflax.video import features
 from danceflax.video.clips import ClipSource, check_classes
@@ -40,7 +39,7 @@ def main(_):
     console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
     parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
-    parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
+    parallel.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     data = config.data
     train_source = ClipSource(data.root, data.train_split, config.class_names, data.fps)
     class_names = train_source.class_names
@@ -129,25 +128,15 @@ def main(_):
             report.scalars(int(state.step), "val", metrics, shown)
             return metrics["top1"]
 
-        with StopRequest() as stop:
-            state, stopped = fit(
-                state,
-                train_step,
-                batches,
-                steps=config.steps,
-                report=report,
-                save=lambda state, score: checkpoints.save_state(
-                    manager, state, description, score
-                ),
-                evaluate=evaluate,
-                stop=stop,
-                **{key: config[key] for key in ("log_every", "eval_every", "save_every")},
-            )
-        manager.close()  # waits until the last checkpoint is whole
-    if stopped:
-        console.print(
-            f"stopped by {stop.signal.name} after step {int(state.step)}, which is saved; "
-            "the same command goes on from there"
+        fit(
+            state,
+            train_step,
+            batches,
+            config,
+            report=report,
+            evaluate=evaluate,
+            manager=manager,
+            description=description,
         )
 
 

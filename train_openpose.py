@@ -20,7 +20,7 @@ from danceflax import skeleton as skeletons
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
 from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import normalise
+from danceflax.normalisation import on_images
 from danceflax.pose import validation
 from danceflax.pose.augment import augment, letterbox
 from danceflax.pose.decode import make_decoder
@@ -30,7 +30,6 @@ from danceflax.training import checkpoints, optimizers, parallel
 from danceflax.training.initialise import initialise
 from danceflax.training.loop import fit
 from danceflax.training.report import Report, console, print_table
-from danceflax.training.signals import StopRequest
 from danceflax.training.step import create_state, make_train_step
 
 CONFIG = cli.define_config()
@@ -44,7 +43,7 @@ def main(_):
     console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
     parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
-    parallel.check_batch_size(config.eval.batch_size, where="eval.batch_size")
+    parallel.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     skeleton = skeletons.load(config.model.skeleton)
     train_source = open_source(config.data, config.data.train_split, skeleton, training=True)
     val_source = Subset(
@@ -78,9 +77,7 @@ def main(_):
     if resumed:
         console.print(f"resuming {workdir} after step {first}")
 
-    def apply(variables, images):
-        return model.apply(variables, normalise(images, normalisation))
-
+    apply = on_images(model, normalisation)
     targets = dict(stride=STRIDE, **config.targets)
     loss = make_loss(apply, skeleton, **targets)
     trained = optimizers.trained_parameters(labels, groups)
@@ -135,25 +132,15 @@ def main(_):
                 report.picture(int(state.step), "val", draw(state.variables, sample))
             return metrics["AP"]
 
-        with StopRequest() as stop:
-            state, stopped = fit(
-                state,
-                train_step,
-                batches,
-                steps=config.steps,
-                report=report,
-                save=lambda state, score: checkpoints.save_state(
-                    manager, state, description, score
-                ),
-                evaluate=evaluate,
-                stop=stop,
-                **{key: config[key] for key in ("log_every", "eval_every", "save_every")},
-            )
-        manager.close()  # waits until the last checkpoint is whole
-    if stopped:
-        console.print(
-            f"stopped by {stop.signal.name} after step {int(state.step)}, which is saved; "
-            "the same command goes on from there"
+        fit(
+            state,
+            train_step,
+            batches,
+            config,
+            report=report,
+            evaluate=evaluate,
+            manager=manager,
+            description=description,
         )
 
 

@@ -1,7 +1,7 @@
 """danceflax: train OpenPose and dance classifiers on video, in JAX."""
 
 __version__ = "0.1.0"
-__all__ = ["create_model", "load_checkpoint"]
+__all__ = ["create_model", "load_checkpoint", "load_predictor"]
 
 
 def __getattr__(name):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
 from danceflax.models import c3d, frame_model, i3d, openpose, two_stream
+from danceflax.pose.predictor import PosePredictor
 from danceflax.training import checkpoints
 from danceflax.training.report import console
 
@@ -74,6 +75,19 @@ def load_checkpoint(path):
     if "skeleton" in config:
         options["skeleton"] = skeletons.Skeleton.from_dict(config["skeleton"], where=str(path))
     return create_model(config["model"]["name"], **options), variables, config
+
+
+def load_predictor(path, **options):
+    """The `PosePredictor` of a pose checkpoint: predictor(image) -> (people, scores).
+
+    Args:
+      path: as for `load_checkpoint`.
+      **options: of `PosePredictor`: height, batch_size, flip, scales, and options of the decoder.
+
+    Raises:
+      UserError: there is no checkpoint, it is a classifier's, or an option is out of range.
+    """
+    return PosePredictor(*load_checkpoint(path), **options)
 
 
 def describe(model, labels, normalisation):

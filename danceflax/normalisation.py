@@ -15,3 +15,12 @@ def normalise(images, normalisation):
     mean = jnp.array(normalisation["mean"], jnp.float32)
     std = jnp.array(normalisation["std"], jnp.float32)
     return (images.astype(jnp.float32) - mean) / std
+
+
+def on_images(model, normalisation):
+    """apply(variables, images [B, H, W, 3] RGB 0..255): the model on the normalised images."""
+
+    def apply(variables, images):
+        return model.apply(variables, normalise(images, normalisation))
+
+    return apply

@@ -114,3 +114,23 @@ def test_lists_that_only_count_frames_are_written_so(tmp_path):
     )
     for written, clips in zip(again.values(), lists.values(), strict=True):
         assert [c[:3] for c in written] == [c[:3] for c in clips]
+
+
+def test_groups_stay_together(tmp_path):
+    """Two cameras see each of ten dancers: their videos go where the dancer goes."""
+    clips = [clip("a", f"dancer{d}cam{c}x") for d in range(10) for c in range(2)]
+    table = tmp_path / "clips.csv"
+    rows = [f"{c.name},d{c.name[6]}" for c in clips]
+    table.write_text("\n".join(["clip,dancer", *rows]))
+    groups = make_splits.read_groups(table, "dancer")
+    chosen = assign_clips(clips, seed=1, groups=groups)
+    dancers = [{groups[c.name] for c in found} for found in chosen]
+    assert [len(found) for found in chosen] == [16, 2, 2]
+    assert [len(found) for found in dancers] == [8, 1, 1]
+    with pytest.raises(UserError, match="has no column room; it has clip, dancer"):
+        make_splits.read_groups(table, "room")
+    with pytest.raises(UserError, match="dancer9cam9x_000 of a is in no row"):
+        assign_clips([clip("a", "dancer9cam9x")], groups=groups)
+    table.write_text("clip,dancer\nx,\n")
+    with pytest.raises(UserError, match="row 2: the column dancer is empty"):
+        make_splits.read_groups(table, "dancer")

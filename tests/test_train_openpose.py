@@ -14,6 +14,8 @@ import jax
 import numpy as np
 import pytest
 
+import danceflax
+from danceflax.data.images import read_image
 from danceflax.data.synthetic.dataset import write_dataset
 from danceflax.training import checkpoints
 from danceflax.video.files import VideoWriter, read_video
@@ -173,7 +175,13 @@ def test_predict_images_and_videos(trained, tmp_path):
     names = sorted(path.name for path in (out / "json").iterdir())
     frames = [f"clip_{i:012d}_keypoints.json" for i in range(5)]
     assert names == ["a_keypoints.json", "b_keypoints.json", "c_keypoints.json", *frames]
-    assert json.loads((out / "json" / names[0]).read_text())["version"] == 1.3
+    written = json.loads((out / "json" / names[0]).read_text())
+    assert written["version"] == 1.3
+    # The same from Python.
+    people, scores = danceflax.load_predictor(trained[0])(read_image(folder / "a.jpg"))
+    assert len(people) == len(scores) == len(written["people"])
+    for ours, theirs in zip(people, written["people"], strict=True):
+        np.testing.assert_allclose(ours.ravel(), theirs["pose_keypoints_2d"], atol=1e-2)
     assert isinstance(json.loads((out / "coco_results.json").read_text()), list)
 
 

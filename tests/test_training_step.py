@@ -12,7 +12,7 @@ import pytest
 
 from danceflax.errors import UserError
 from danceflax.training import optimizers, parallel
-from danceflax.training.step import create_state, make_train_step
+from danceflax.training.step import AXIS, create_state, make_train_step
 
 GROUP = dict(
     train=True, optimizer="adamw", lr=1e-2, schedule="constant", warmup_steps=0, milestones=(0.5,),
@@ -200,3 +200,17 @@ def test_two_devices_update_like_one(tmp_path):
     one = jax.tree.leaves(run()[0].params)
     for value, key in zip(one, two.files, strict=True):
         np.testing.assert_allclose(two[key], value, atol=1e-6, rtol=0)
+
+
+def test_statistics_that_do_not_change_stay_bit_for_bit():
+    """On seven devices too, where a mean of seven equal numbers rounds."""
+    labels = optimizers.label_parameters(params(), groups())
+    optimizer, _ = optimizers.make_optimizer({"groups": groups(), "clip_norm": 0.0}, labels, 1)
+    trained = optimizers.trained_parameters(labels, groups())
+    mean = np.random.default_rng(2).normal(size=1000).astype("f")
+    state = create_state({"params": params(), "batch_stats": {"mean": mean}}, optimizer)
+    step = make_train_step(loss_fn, optimizer, trained)
+    parts = jax.tree.map(lambda x: x.reshape(7, 2, *x.shape[1:]), batch(14))
+    mapped = jax.vmap(step, in_axes=(None, 0), axis_name=AXIS)
+    after = mapped(state, parts)[0].model_state["batch_stats"]["mean"]
+    np.testing.assert_array_equal(after, np.broadcast_to(mean, (7, 1000)))

@@ -23,6 +23,11 @@ FLAGS = {
     "lists": dict(nargs="+", help="share out the clips of these split files"),
     "report": dict(nargs="+", help="only say what these split files share"),
     "percent": dict(default="80,10,10", help="of train, val and test"),
+    "groups": dict(
+        nargs=2,
+        metavar=("CSV", "COLUMN"),
+        help="a CSV with a column clip, and the column of what no two splits may share",
+    ),
     "seed": dict(type=int, default=0, help="another seed, another result as good"),
     "set": dict(default="pose_frames", help="pose_frames or video_clips"),
     "clips": dict(default="8,1,1", help="clips of each dance in train, val and test"),

@@ -15,14 +15,29 @@ import pathlib
 import numpy as np
 
 from danceflax.data.progress import print_rows
-from danceflax.data.splits import list_clips, split_clip
+from danceflax.data.splits import list_clips, read_table, split_clip
 from danceflax.errors import UserError
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
 
 
-def assign_clips(clips, fractions=FRACTIONS, seed=0):
+def read_groups(path, column):
+    """{clip: its group} of a CSV with a column clip and the column that names the groups.
+
+    Raises:
+      UserError: the file cannot be read, lacks a column, or leaves a group empty.
+    """
+    table = read_table(path, header=0)
+    for name in ("clip", column):
+        if name not in table:
+            raise UserError(f"{path}: has no column {name}; it has {', '.join(table.columns)}")
+    for row in table.index[table[column] == ""]:
+        raise UserError(f"{path}, row {row}: the column {column} is empty")
+    return dict(zip(table["clip"], table[column], strict=True))
+
+
+def assign_clips(clips, fractions=FRACTIONS, seed=0, groups=None):
     """Shares clips out to splits.
 
     Videos are placed one after the other, those with most clips first, where the distance to the
@@ -33,19 +48,22 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0):
       clips: list of `splits.Clip`.
       fractions: of each split; they add up to 1.
       seed: which of the equally good divisions it is.
+      groups: {clip's name: group}; what stays together then, instead of the clips of a video.
 
     Returns:
       list of lists of clips, one a split, in the order given.
 
     Raises:
-      UserError: the fractions are not that.
+      UserError: the fractions are not that, or a clip has no group.
     """
     fractions = np.array(fractions, float)
     if (fractions < 0).any() or abs(fractions.sum() - 1) > 1e-6:
         raise UserError(f"fractions {fractions.tolist()}: expected numbers >= 0 that add up to 1")
     videos = collections.defaultdict(list)
     for number, clip in enumerate(clips):
-        videos[split_clip(clip.name)[0]].append(number)
+        if groups is not None and clip.name not in groups:
+            raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
+        videos[groups[clip.name] if groups else split_clip(clip.name)[0]].append(number)
     dances = sorted({clip.dance for clip in clips})
     order = np.random.default_rng(seed).permutation(len(videos))
     groups = [group for _, group in sorted(videos.items())]

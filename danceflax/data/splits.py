@@ -95,7 +95,7 @@ def read_frames(path):
 
 def _frame_rows(path):
     """Yields (row, `<dance>/<file>`, fault, message) of each row of a frame CSV; no fault is ""."""
-    table = _read_table(path, header=0)
+    table = read_table(path, header=0)
     if "dance_type" not in table.columns[1:]:
         raise UserError(
             f"{path}: columns {', '.join(table.columns)}; expected the frame's path first, and "
@@ -142,7 +142,7 @@ def read_clips(path):
 def _clip_rows(path):
     """Yields (`Clip`, fault, message) of each row of a clip list; no fault is ""."""
     header = None if "\t" in _first_line(path) else 0
-    table = _read_table(path, header, separator="\t" if header is None else ",")
+    table = read_table(path, header, separator="\t" if header is None else ",")
     if header is None and len(table.columns) == len(CLIP_COLUMNS):
         table.columns = list(CLIP_COLUMNS)
     listed = set(VIDEO_COLUMNS) <= set(table.columns)
@@ -214,7 +214,7 @@ def _first_line(path):
         raise UserError(f"{path}: cannot be read as a split file: {reason}") from None
 
 
-def _read_table(path, header, separator=","):
+def read_table(path, header, separator=","):
     """A CSV as a pandas table of str, indexed by the line each row stands on.
 
     The byte order mark, Windows line ends, quotes, and blanks about values do not matter.

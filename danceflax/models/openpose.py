@@ -49,22 +49,27 @@ class Features(nn.Module):
 
     width: float = 1.0
     prelu: bool = False
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        def layer(x, name, channels, prelu):
-            x = conv(_scaled(channels, self.width), 3, name, self.dtype)(x)
+        def layer(module, x, name, channels):
+            x = conv(_scaled(channels, module.width), 3, name, module.dtype)(x)
+            prelu = module.prelu and name >= "conv4_2"
             return PReLU(name=name.replace("conv", "prelu"))(x) if prelu else nn.relu(x)
 
-        for block, widths in enumerate(VGG_BLOCKS, 1):
-            if block > 1:
-                x = max_pool_2x2(x)
-            for i, channels in enumerate(widths, 1):
-                name = f"conv{block}_{i}"
-                x = layer(x, name, channels, self.prelu and name == "conv4_2")
+        def run_block(module, x, block):
+            x = max_pool_2x2(x) if block > 1 else x
+            for i, channels in enumerate(VGG_BLOCKS[block - 1], 1):
+                x = layer(module, x, f"conv{block}_{i}", channels)
+            return x
+
+        run_block = nn.remat(run_block, static_argnums=2) if self.remat else run_block
+        for block in range(1, len(VGG_BLOCKS) + 1):
+            x = run_block(self, x, block)
         for name, channels in ADAPTERS:
-            x = layer(x, name, channels, self.prelu)
+            x = layer(self, x, name, channels)
         return x
 
 
@@ -141,8 +146,8 @@ class OpenPoseCOCO(nn.Module):
       num_pafs, num_heatmaps: output channels, from the skeleton.
       stages: 1 first stage and `stages - 1` refinements, for each branch.
       width: multiplies every hidden channel count.
-      remat: recompute each stage's activations in the backward pass: less memory, about a third
-        more work.
+      remat: recompute each stage's and VGG block's activations in the backward pass: an eighth of
+        the memory, about a third more work.
       dtype: compute type; parameters and the returned maps stay float32.
     """
 
@@ -155,7 +160,9 @@ class OpenPoseCOCO(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        features = Features(self.width, dtype=self.dtype, name="feature")(images.astype(self.dtype))
+        features = Features(self.width, False, self.remat, self.dtype, name="feature")(
+            images.astype(self.dtype)
+        )
         pafs, heatmaps, x = [], [], features
         for stage in range(1, self.stages + 1):
             kind = FirstStage if stage == 1 else RefinementStage
@@ -193,7 +200,7 @@ class OpenPoseBody25(nn.Module):
     @nn.compact
     def __call__(self, images):
         stage = nn.remat(DenseStage) if self.remat else DenseStage
-        features = Features(self.width, prelu=True, dtype=self.dtype, name="feature")(
+        features = Features(self.width, True, self.remat, self.dtype, name="feature")(
             images.astype(self.dtype)
         )
         pafs, x = [], features

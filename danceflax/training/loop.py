@@ -1,49 +1,42 @@
 """The training loop that both trainers share."""
 
+import contextlib
 import math
 
 import jax
 import numpy as np
 
 from danceflax.errors import UserError
-from danceflax.training import parallel
+from danceflax.training import checkpoints, parallel
+from danceflax.training.report import console
+from danceflax.training.signals import StopRequest
 
 
-def fit(
-    state,
-    train_step,
-    batches,
-    *,
-    steps,
-    report,
-    save,
-    evaluate,
-    stop,
-    log_every=50,
-    eval_every=1000,
-    save_every=1000,
-):
-    """Trains until `steps` optimizer steps are done or a signal asks to stop.
+def fit(state, train_step, batches, config, *, report, evaluate, manager, description):
+    """Trains to the last step, evaluating, saving and reporting on the way.
+
+    The first SIGTERM or SIGINT ends it after the step in work, which is saved; a message says so.
 
     Args:
       state: a replicated `TrainState`; its step says where to begin.
       train_step: (state, batch) -> (state, metrics), mapped over devices.
       batches: iterator of (batch of [B, ...] arrays, names of its samples) from that step on.
-      steps: optimizer steps in total.
+      config: its `steps` in total, and `log_every`, `eval_every`, `save_every` in steps; 0 switches
+        the periodic one off. The last step is always logged, evaluated and saved.
       report: a `Report`.
-      save: (state, score or None) -> None, starts a checkpoint.
-      evaluate: (state) -> score; reports by itself. Runs on `eval_every` and at the end.
-      stop: a `StopRequest`.
-      log_every, eval_every, save_every: in steps; 0 switches the periodic one off.
+      evaluate: (state) -> score of the checkpoint, larger is better; reports by itself.
+      manager: of `checkpoints.open_manager`; closed at the end.
+      description: what a checkpoint says of its model; see `checkpoints.save_state`.
 
     Returns:
-      (state, whether it was stopped by a signal).
+      The last state.
 
     Raises:
       UserError: the loss is not finite; the step and the samples of its batch are named, and
         nothing of that state is saved.
     """
-    step = int(state.step)
+    intervals = config.log_every, config.eval_every, config.save_every
+    step, stopping = int(state.step), False
     pending = None  # the last step's number, names and metrics, not looked at yet
     window = {}
 
@@ -61,33 +54,35 @@ def fit(
             )
         return add_metrics(window, metrics)
 
-    while step < steps:
-        batch, names = next(batches)
-        state, metrics = train_step(state, parallel.shard(batch))
-        step += 1
-        # The host reads step N - 1 while the devices work on step N.
-        window = look(pending, window)
-        pending = step, names, metrics
-        report.advance(step)
+    with contextlib.closing(manager), StopRequest() as stop:  # closing waits for the last save
+        while step < config.steps and not stopping:
+            batch, names = next(batches)
+            state, metrics = train_step(state, parallel.shard(batch))
+            step += 1
+            # The host reads step N - 1 while the devices work on step N.
+            window = look(pending, window)
+            pending = step, names, metrics
+            report.advance(step)
 
-        due = [every and step % every == 0 for every in (log_every, eval_every, save_every)]
-        stopping = stop.agreed(due[0])
-        if not (any(due) or stopping or step == steps):
-            continue
-        window, pending = look(pending, window), None
-        if due[0] or step == steps:
-            report.scalars(step, "train", mean_metrics(window))
-            window = {}
-        score = None
-        if not stopping and (due[1] or step == steps):
+            last = step == config.steps
+            log, evaluation, save = (last or (n and step % n == 0) for n in intervals)
+            stopping = stop.agreed(log)
+            if not (log or evaluation or save or stopping):
+                continue
+            window, pending = look(pending, window), None
+            if log:
+                report.scalars(step, "train", mean_metrics(window))
+                window = {}
             with report.paused():
-                score = evaluate(state)
-        if due[1] or due[2] or stopping or step == steps:
-            with report.paused():
-                save(state, score)
-        if stopping:
-            return state, True
-    return state, False
+                score = evaluate(state) if evaluation and not stopping else None
+                if evaluation or save or stopping:
+                    checkpoints.save_state(manager, state, description, score)
+    if stopping:
+        console.print(
+            f"stopped by {stop.signal.name} after step {step}, which is saved; the same command "
+            "goes on from there"
+        )
+    return state
 
 
 def add_metrics(total, metrics):

@@ -99,12 +99,12 @@ def gather_from_processes(array):
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-def check_batch_size(batch_size, accumulate=1, where="batch_size"):
+def check_batch_size(batch_size, accumulate=1, where="config.batch_size"):
     """Raises UserError unless every device gets an equal whole part, `accumulate` times over."""
     parts = jax.device_count() * accumulate
     if batch_size % parts:
         per = f" x {accumulate} accumulation parts" if accumulate > 1 else ""
         raise UserError(
-            f"config.{where}={batch_size} is not divisible by {jax.device_count()} devices{per}; "
+            f"{where}={batch_size} is not divisible by {jax.device_count()} devices{per}; "
             f"use {parts * max(1, round(batch_size / parts))}"
         )

@@ -101,7 +101,10 @@ def make_train_step(
         grads, total, count, metrics, model_state = gradients(state, batch, rng)
         # Sums and counts are added before the division: devices need not hold equal weight.
         grads, total, count, metrics = jax.lax.psum((grads, total, count, metrics), AXIS)
-        model_state = jax.lax.pmean(model_state, AXIS)
+        # The mean of the changes: statistics that are frozen stay as they are, bit for bit.
+        model_state = jax.tree.map(
+            lambda old, new: old + jax.lax.pmean(new - old, AXIS), state.model_state, model_state
+        )
         grads = jax.tree.map(lambda g: g / jnp.maximum(count, 1.0), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
