@@ -114,7 +114,8 @@ def main(_):
     )
     classify = parallel.map_inference(steps.make_classify(prepare, apply))
     batches = read(train_source, augment, config.batch_size, config.seed, first)
-    with Report(workdir, config.steps, first, config.batch_size, not console.quiet) as report:
+    active = not console.quiet
+    with Report(workdir, config.steps, first, config.batch_size, active, "clips") as report:
 
         def evaluate(state):
             found, truth, _ = steps.classify_batches(

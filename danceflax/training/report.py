@@ -27,10 +27,11 @@ class Report:
       first: the step it begins at.
       batch_size: samples a step, for the speed.
       active: False on all processes but the first.
+      samples: what they are called in the speed.
     """
 
-    def __init__(self, workdir, steps, first, batch_size, active=True):
-        self.active = active
+    def __init__(self, workdir, steps, first, batch_size, active=True, samples="images"):
+        self.active, self.samples = active, samples
         self.steps, self.batch_size = steps, batch_size
         self._logged, self._time = first, time.monotonic()
         self._bar = self._writer = self._file = None
@@ -76,8 +77,9 @@ class Report:
         values = dict(values)
         if split == "train":
             now = time.monotonic()
-            images = (step - self._logged) * self.batch_size
-            values["images_per_second"] = images / max(now - self._time, 1e-9)
+            done = (step - self._logged) * self.batch_size
+            speed = done / max(now - self._time, 1e-9)
+            values[f"{self.samples}_per_second"] = speed
             self._logged, self._time = step, now
         line = {"step": step, "split": split} | {k: _round(v) for k, v in values.items()}
         self._file.write(json.dumps(line) + "\n")
@@ -88,13 +90,13 @@ class Report:
             text = "  ".join(f"{name} {value:.4g}" for name, value in (shown or values).items())
             console.print(f"step {step}  {split}  {text}")
         elif self._bar:
-            text = f"loss {values['loss']:.4g}  {values['images_per_second']:.1f} images/s"
+            text = f"loss {values['loss']:.4g}  {speed:.1f} {self.samples}/s"
             self._bar.update(self._task, text=text)
         else:
-            left = (self.steps - step) * self.batch_size / values["images_per_second"]
+            left = (self.steps - step) * self.batch_size / speed
             console.print(
                 f"step {step}/{self.steps}  loss {values['loss']:.4g}  "
-                f"{values['images_per_second']:.1f} images/s  {_duration(left)} left"
+                f"{speed:.1f} {self.samples}/s  {_duration(left)} left"
             )
 
     def picture(self, step, name, image):
