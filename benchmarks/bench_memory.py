@@ -42,6 +42,8 @@ VARIANTS = {
     "remat": {"model.remat": True},
     "bfloat16, remat": {"model.dtype": "bfloat16", "model.remat": True},
     "accumulate": {"optimizer.accumulate": 4},
+}
+I3D_VARIANTS = VARIANTS | {
     "frozen batch norm": {"optimizer.freeze_batchnorm": True},
     "one stream frozen": {"streams.rgb.train": False},
 }
@@ -132,15 +134,11 @@ def main():
     table = Table(title=f"{args.network}, {args.batch_size} samples a step, GB")
     for name in ("variant", "kept", "peak"):
         table.add_column(name, justify="left" if name == "variant" else "right")
-    for name, changes in track(VARIANTS.items(), "measuring", transient=True):
-        is_i3d = args.network == "i3d"
+    is_i3d = args.network == "i3d"
+    variants, parts = (I3D_VARIANTS, classifier_parts) if is_i3d else (VARIANTS, pose_parts)
+    for name, changes in track(variants.items(), "measuring", transient=True):
         config = i3d.get_config("rgb+flow") if is_i3d else openpose_body25.get_config()
-        if not is_i3d and not all(key.split(".")[0] in ("model", "optimizer") for key in changes):
-            continue
-        if not is_i3d and "optimizer.freeze_batchnorm" in changes:
-            continue
         config.update_from_flattened_dict(changes)
-        parts = classifier_parts if is_i3d else pose_parts
         kept, peak = measure(config, parts, args.batch_size, args.kept_only)
         table.add_row(name, f"{kept / 1e9:.2f}", "" if peak is None else f"{peak / 1e9:.2f}")
     Console().print(table)
