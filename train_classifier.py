@@ -22,7 +22,7 @@ from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset
 from danceflax.training import checkpoints, optimizers, parallel
 from danceflax.training.loop import fit
-from danceflax.training.report import Report, console, print_table
+from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
 from danceflax.video import features
 from danceflax.video.clips import ClipSource, check_classes
@@ -31,7 +31,7 @@ from danceflax.video.metrics import choose_class_weights, measure
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
 cli.require("config", "workdir")
-SHOWN = ("top1", "mean_class_accuracy", "loss")  # of the evaluation's figures, on the screen
+SHOWN = ("top1", "mean_class_accuracy", "loss")  # on the screen; the first says which is best
 
 
 def main(_):
@@ -57,20 +57,10 @@ def main(_):
         {"groups": groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
     )
     state = create_state(variables, optimizer, average=config.optimizer.average_decay > 0)
-    print_table(
-        "parameter groups",
-        ("group", "optimizer", "learning rate", "weight decay", "arrays", "parameters"),
-        optimizers.group_table(variables["params"], labels, groups),
-    )
+    optimizers.print_groups(variables["params"], labels, groups)
 
-    # Where it goes on, if it was begun before.
     description = network.describe(classifier, class_names) | {"training": config.to_dict()}
-    manager = checkpoints.open_manager(workdir)
-    resumed = checkpoints.restore_state(manager, state, description)
-    state = parallel.replicate(resumed or state)
-    first = int(state.step)
-    if resumed:
-        console.print(f"resuming {workdir} after step {first}")
+    manager, state = checkpoints.resume(workdir, state, description)
 
     # What it reads: clips, or the features of streams that do not train.
     read = functools.partial(
@@ -113,32 +103,29 @@ def main(_):
         )
     )
     classify = parallel.map_inference(steps.make_classify(prepare, apply))
-    batches = read(train_source, augment, config.batch_size, config.seed, first)
-    active = not console.quiet
-    with Report(workdir, config.steps, first, config.batch_size, active, "clips") as report:
 
-        def evaluate(state):
-            found, truth, _ = steps.classify_batches(
-                classify,
-                state.variables,
-                read(val_source, view, config.eval.batch_size, training=False),
-                parallel.gather_from_processes,
-            )
-            metrics = measure(found, truth)
-            shown = {name: metrics[name] for name in SHOWN}
-            report.scalars(int(state.step), "val", metrics, shown)
-            return metrics["top1"]
-
-        fit(
-            state,
-            train_step,
-            batches,
-            config,
-            report=report,
-            evaluate=evaluate,
-            manager=manager,
-            description=description,
+    def evaluate(state):
+        found, truth, _ = steps.classify_batches(
+            classify,
+            state.variables,
+            read(val_source, view, config.eval.batch_size, training=False),
+            parallel.gather_from_processes,
         )
+        return measure(found, truth), None
+
+    batches = read(train_source, augment, config.batch_size, config.seed, int(state.step))
+    fit(
+        workdir,
+        state,
+        train_step,
+        batches,
+        config,
+        evaluate=evaluate,
+        shown=SHOWN,
+        manager=manager,
+        description=description,
+        samples="clips",
+    )
 
 
 if __name__ == "__main__":

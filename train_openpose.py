@@ -29,13 +29,13 @@ from danceflax.pose.objective import make_loss
 from danceflax.training import checkpoints, optimizers, parallel
 from danceflax.training.initialise import initialise
 from danceflax.training.loop import fit
-from danceflax.training.report import Report, console, print_table
+from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
 cli.require("config", "workdir")
-SHOWN = ("AP", "AP50", "PCK", "loss")  # of the evaluation's figures, on the screen
+SHOWN = ("AP", "AP50", "PCK", "loss")  # figures on the screen; the first says which step is best
 
 
 def main(_):
@@ -62,20 +62,10 @@ def main(_):
     labels = optimizers.label_parameters(variables["params"], groups)
     optimizer, schedules = optimizers.make_optimizer(config.optimizer, labels, config.steps)
     state = create_state(variables, optimizer, average=config.optimizer.average_decay > 0)
-    print_table(
-        "parameter groups",
-        ("group", "optimizer", "learning rate", "weight decay", "arrays", "parameters"),
-        optimizers.group_table(variables["params"], labels, groups),
-    )
+    optimizers.print_groups(variables["params"], labels, groups)
 
-    # Where it goes on, if it was begun before.
     description = api.describe(model, skeleton, normalisation) | {"training": config.to_dict()}
-    manager = checkpoints.open_manager(workdir)
-    resumed = checkpoints.restore_state(manager, state, description)
-    state = parallel.replicate(resumed or state)
-    first = int(state.step)
-    if resumed:
-        console.print(f"resuming {workdir} after step {first}")
+    manager, state = checkpoints.resume(workdir, state, description)
 
     apply = on_images(model, normalisation)
     targets = dict(stride=STRIDE, **config.targets)
@@ -114,34 +104,30 @@ def main(_):
         return read(val_source, whole, config.eval.batch_size, training=False)
 
     sample = {key: value[: config.eval.pictures] for key, value in next(read_val())[0].items()}
-    batches = read(train_source, crop, config.batch_size, config.seed, first)
-    with Report(workdir, config.steps, first, config.batch_size, not console.quiet) as report:
 
-        def evaluate(state):
-            metrics, _ = validation.evaluate_batches(
-                eval_step,
-                state.variables,
-                read_val(),
-                skeleton,
-                val_source.annotations,
-                parallel.gather_from_processes,
-            )
-            shown = {name: metrics[name] for name in SHOWN}
-            report.scalars(int(state.step), "val", metrics, shown)
-            if config.eval.pictures:
-                report.picture(int(state.step), "val", draw(state.variables, sample))
-            return metrics["AP"]
-
-        fit(
-            state,
-            train_step,
-            batches,
-            config,
-            report=report,
-            evaluate=evaluate,
-            manager=manager,
-            description=description,
+    def evaluate(state):
+        metrics, _ = validation.evaluate_batches(
+            eval_step,
+            state.variables,
+            read_val(),
+            skeleton,
+            val_source.annotations,
+            parallel.gather_from_processes,
         )
+        return metrics, draw(state.variables, sample) if config.eval.pictures else None
+
+    batches = read(train_source, crop, config.batch_size, config.seed, int(state.step))
+    fit(
+        workdir,
+        state,
+        train_step,
+        batches,
+        config,
+        evaluate=evaluate,
+        shown=SHOWN,
+        manager=manager,
+        description=description,
+    )
 
 
 if __name__ == "__main__":

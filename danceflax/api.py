@@ -87,7 +87,11 @@ def load_predictor(path, **options):
     Raises:
       UserError: there is no checkpoint, it is a classifier's, or an option is out of range.
     """
-    return PosePredictor(*load_checkpoint(path), **options)
+    model, variables, config = load_checkpoint(path)
+    if "skeleton" not in config:
+        name = config["model"]["name"]
+        raise UserError(f"{path} holds {name}, a classifier; name a pose checkpoint")
+    return PosePredictor(model, variables, config, **options)
 
 
 def describe(model, labels, normalisation):

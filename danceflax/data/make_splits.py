@@ -1,7 +1,8 @@
 """Makes train, val and test splits: the same dances in each, no video in two of them.
 
 Clips cut from one video show the same people, clothes and room: a network that saw one of them has
-seen the others. All clips of a YouTube id therefore go into one split. Given that, each dance's
+seen the others. All clips of a YouTube id, or of a group that the user names, therefore go into one
+split. Given that, each dance's
 clips are shared out as the fractions say.
 """
 
@@ -59,25 +60,25 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0, groups=None):
     fractions = np.array(fractions, float)
     if (fractions < 0).any() or abs(fractions.sum() - 1) > 1e-6:
         raise UserError(f"fractions {fractions.tolist()}: expected numbers >= 0 that add up to 1")
-    videos = collections.defaultdict(list)
+    videos = collections.defaultdict(list)  # or groups: what stays together
     for number, clip in enumerate(clips):
         if groups is not None and clip.name not in groups:
             raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
-        videos[groups[clip.name] if groups else split_clip(clip.name)[0]].append(number)
+        videos[split_clip(clip.name)[0] if groups is None else groups[clip.name]].append(number)
     dances = sorted({clip.dance for clip in clips})
     order = np.random.default_rng(seed).permutation(len(videos))
-    groups = [group for _, group in sorted(videos.items())]
-    groups = sorted((groups[i] for i in order), key=len, reverse=True)
-    sizes = np.zeros((len(groups), len(dances)))  # clips of each dance in each video
-    for g, group in enumerate(groups):
-        for number in group:
+    members = [numbers for _, numbers in sorted(videos.items())]
+    members = sorted((members[i] for i in order), key=len, reverse=True)
+    sizes = np.zeros((len(members), len(dances)))  # clips of each dance in each video
+    for g, numbers in enumerate(members):
+        for number in numbers:
             sizes[g, dances.index(clips[number].dance)] += 1
 
     # A last column for all dances together, too light to matter but between equals.
     sizes = np.column_stack([sizes, 0.05 * sizes.sum(1)])
     # missing[s, d]: clips of dance d that split s still lacks, negative beyond what it should have.
     missing = fractions[:, None] * sizes.sum(0)
-    chosen = np.zeros(len(groups), int)
+    chosen = np.zeros(len(members), int)
     for g, size in enumerate(sizes):
         chosen[g] = np.argmin(_growth(missing, size))
         missing[chosen[g]] -= size
@@ -92,7 +93,7 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0, groups=None):
                 chosen[g], moved = best, True
             missing[chosen[g]] -= size
 
-    split_of = {number: chosen[g] for g, group in enumerate(groups) for number in group}
+    split_of = {number: chosen[g] for g, numbers in enumerate(members) for number in numbers}
     return [
         [clip for number, clip in enumerate(clips) if split_of[number] == s]
         for s in range(len(fractions))

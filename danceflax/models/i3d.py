@@ -127,8 +127,8 @@ class I3D(nn.Module):
       width: multiplies every channel count but the input's and the classes'.
       dropout: the rate in front of the logits, when training.
       bn_decay: of the running statistics; 0.9 suits short fine-tuning, 0.999 is the published one.
-      remat: recompute every unit's and block's inside in the backward pass: less memory, about a
-        third more work.
+      remat: recompute every unit's and block's inside in the backward pass: less memory on a GPU or
+        TPU (benchmarks/bench_memory.py), for one more forward pass.
       dtype: compute type; parameters, statistics and logits stay float32.
     """
 

@@ -146,8 +146,8 @@ class OpenPoseCOCO(nn.Module):
       num_pafs, num_heatmaps: output channels, from the skeleton.
       stages: 1 first stage and `stages - 1` refinements, for each branch.
       width: multiplies every hidden channel count.
-      remat: recompute each stage's and VGG block's activations in the backward pass: an eighth of
-        the memory, about a third more work.
+      remat: recompute each stage's and VGG block's activations in the backward pass: less memory
+        on a GPU or TPU (benchmarks/bench_memory.py), for one more forward pass.
       dtype: compute type; parameters and the returned maps stay float32.
     """
 
@@ -160,7 +160,7 @@ class OpenPoseCOCO(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        features = Features(self.width, False, self.remat, self.dtype, name="feature")(
+        features = Features(self.width, remat=self.remat, dtype=self.dtype, name="feature")(
             images.astype(self.dtype)
         )
         pafs, heatmaps, x = [], [], features
@@ -200,9 +200,9 @@ class OpenPoseBody25(nn.Module):
     @nn.compact
     def __call__(self, images):
         stage = nn.remat(DenseStage) if self.remat else DenseStage
-        features = Features(self.width, True, self.remat, self.dtype, name="feature")(
-            images.astype(self.dtype)
-        )
+        features = Features(
+            self.width, prelu=True, remat=self.remat, dtype=self.dtype, name="feature"
+        )(images.astype(self.dtype))
         pafs, x = [], features
         for i in range(self.paf_stages):
             paf = stage(self.num_pafs, i == 0, self.width, self.dtype, name=f"paf_stage{i}")(x)

@@ -27,7 +27,7 @@ class PosePredictor:
         people, scores = predictor(image)
 
     Args:
-      model, variables, config: of `danceflax.load_checkpoint`.
+      model, variables, config: of `danceflax.load_checkpoint`, of a pose network.
       height: the network's input height in pixels; by default what it was evaluated at.
       batch_size: frames a step, over all devices; by default one each.
       flip: average with the mirrored image.
@@ -38,7 +38,7 @@ class PosePredictor:
       skeleton: the `Skeleton` of the people it finds.
 
     Raises:
-      UserError: the checkpoint is a classifier's, or an argument is out of range.
+      UserError: an argument is out of range.
     """
 
     def __init__(
@@ -53,8 +53,6 @@ class PosePredictor:
         scales=(1.0,),
         **decode,
     ):
-        if "skeleton" not in config:
-            raise UserError(f"{config['model']['name']} is a classifier; name a pose checkpoint")
         training = config.get("training", {})
         self.skeleton = Skeleton.from_dict(config["skeleton"])
         self.batch_size = batch_size or jax.device_count()

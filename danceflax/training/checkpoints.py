@@ -15,6 +15,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from danceflax.errors import UserError
 from danceflax.training import parallel
+from danceflax.training.report import console
 
 FOLDER = "checkpoints"
 
@@ -76,17 +77,36 @@ def find_model(directory):
     )
 
 
-def open_manager(workdir, metric=None, folder=None):
+def resume(workdir, state, config):
+    """Where a training goes on, if it was begun before.
+
+    Args:
+      workdir: the training's directory.
+      state, config: as for `restore_state`.
+
+    Returns:
+      (manager of its checkpoints, the saved or else the given state, replicated).
+
+    Raises:
+      UserError: the checkpoint is of another model or another optimizer.
+    """
+    manager = open_manager(workdir)
+    resumed = restore_state(manager, state, config)
+    if resumed:
+        console.print(f"resuming {workdir} after step {int(resumed.step)}")
+    return manager, parallel.replicate(resumed or state)
+
+
+def open_manager(workdir, folder=None):
     """An orbax manager over WORKDIR/checkpoints that keeps the latest and the best step.
 
     Args:
       workdir: the training's directory.
-      metric: the name of the evaluation metric that says which step is best (larger is better).
       folder: the checkpoints' directory, if it is not WORKDIR/checkpoints.
     """
 
     def score(metrics):
-        return metrics.get(metric or "score", metrics.get("score", -np.inf))
+        return metrics.get("score", -np.inf)
 
     latest, best = checkpoint_managers.LatestN(1), checkpoint_managers.BestN(
         get_metric_fn=score, reverse=False, n=1

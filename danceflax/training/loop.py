@@ -8,25 +8,40 @@ import numpy as np
 
 from danceflax.errors import UserError
 from danceflax.training import checkpoints, parallel
-from danceflax.training.report import console
+from danceflax.training.report import Report, console
 from danceflax.training.signals import StopRequest
 
 
-def fit(state, train_step, batches, config, *, report, evaluate, manager, description):
+def fit(
+    workdir,
+    state,
+    train_step,
+    batches,
+    config,
+    *,
+    evaluate,
+    shown,
+    manager,
+    description,
+    samples="images",
+):
     """Trains to the last step, evaluating, saving and reporting on the way.
 
     The first SIGTERM or SIGINT ends it after the step in work, which is saved; a message says so.
 
     Args:
+      workdir: where the `Report` goes.
       state: a replicated `TrainState`; its step says where to begin.
       train_step: (state, batch) -> (state, metrics), mapped over devices.
       batches: iterator of (batch of [B, ...] arrays, names of its samples) from that step on.
       config: its `steps` in total, and `log_every`, `eval_every`, `save_every` in steps; 0 switches
         the periodic one off. The last step is always logged, evaluated and saved.
-      report: a `Report`.
-      evaluate: (state) -> score of the checkpoint, larger is better; reports by itself.
-      manager: of `checkpoints.open_manager`; closed at the end.
+      evaluate: (state) -> ({figure: number}, a picture uint8 [H, W, 3] or None).
+      shown: the figures that go on the screen; the first, larger is better, is the score that says
+        which checkpoint is best.
+      manager: of `checkpoints.resume`; closed at the end.
       description: what a checkpoint says of its model; see `checkpoints.save_state`.
+      samples: what they are called in the speed.
 
     Returns:
       The last state.
@@ -54,7 +69,11 @@ def fit(state, train_step, batches, config, *, report, evaluate, manager, descri
             )
         return add_metrics(window, metrics)
 
-    with contextlib.closing(manager), StopRequest() as stop:  # closing waits for the last save
+    with (
+        Report(workdir, config.steps, step, config.batch_size, samples) as report,
+        contextlib.closing(manager),  # waits for the last save
+        StopRequest() as stop,
+    ):
         while step < config.steps and not stopping:
             batch, names = next(batches)
             state, metrics = train_step(state, parallel.shard(batch))
@@ -74,7 +93,13 @@ def fit(state, train_step, batches, config, *, report, evaluate, manager, descri
                 report.scalars(step, "train", mean_metrics(window))
                 window = {}
             with report.paused():
-                score = evaluate(state) if evaluation and not stopping else None
+                score = None
+                if evaluation and not stopping:
+                    figures, picture = evaluate(state)
+                    score = figures[shown[0]]
+                    report.scalars(step, "val", figures, {name: figures[name] for name in shown})
+                    if picture is not None:
+                        report.picture(step, "val", picture)
                 if evaluation or save or stopping:
                     checkpoints.save_state(manager, state, description, score)
     if stopping:

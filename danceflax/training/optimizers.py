@@ -6,6 +6,7 @@ import jax
 import optax
 
 from danceflax.errors import UserError
+from danceflax.training.report import print_table
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("constant", "cosine", "multistep")
@@ -155,8 +156,8 @@ def trained_parameters(labels, groups):
     return jax.tree.map(lambda label: bool(groups[label]["train"]), labels)
 
 
-def group_table(params, labels, groups):
-    """Rows (group, trains, optimizer, lr, weight decay, arrays, parameters) for a printed table."""
+def print_groups(params, labels, groups):
+    """Prints which group trains what, and how."""
     rows = []
     sizes = list(zip(jax.tree.leaves(labels), jax.tree.leaves(params), strict=True))
     for name, group in groups.items():
@@ -166,4 +167,5 @@ def group_table(params, labels, groups):
         else:
             how = ("frozen", "-", "-")
         rows.append((name, *how, f"{len(own):,}", f"{sum(own):,}"))
-    return rows
+    header = ("group", "optimizer", "learning rate", "weight decay", "arrays", "parameters")
+    print_table("parameter groups", header, rows)

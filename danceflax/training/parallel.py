@@ -85,13 +85,6 @@ def to_local(tree):
     return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
 
 
-def sum_over_processes(tree):
-    """Adds trees of numpy numbers over processes."""
-    if jax.process_count() == 1:
-        return tree
-    return jax.tree.map(lambda x: np.asarray(x).sum(0), multihost_utils.process_allgather(tree))
-
-
 def gather_from_processes(array):
     """Concatenates [n, ...] arrays of equal shape from every process along the first axis."""
     if jax.process_count() == 1:

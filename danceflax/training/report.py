@@ -26,16 +26,15 @@ class Report:
       steps: of the whole training.
       first: the step it begins at.
       batch_size: samples a step, for the speed.
-      active: False on all processes but the first.
       samples: what they are called in the speed.
     """
 
-    def __init__(self, workdir, steps, first, batch_size, active=True, samples="images"):
-        self.active, self.samples = active, samples
+    def __init__(self, workdir, steps, first, batch_size, samples="images"):
+        self.active, self.samples = not console.quiet, samples
         self.steps, self.batch_size = steps, batch_size
         self._logged, self._time = first, time.monotonic()
         self._bar = self._writer = self._file = None
-        if not active:
+        if not self.active:
             return
         workdir = pathlib.Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
