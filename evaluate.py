@@ -20,30 +20,31 @@ from ml_collections import ConfigDict
 
 from configs import classifier_base, openpose_base
 from danceflax import api, cli
-from danceflax.classifier import network, steps
-from danceflax.classifier.inputs import make_prepare, make_transforms
-from danceflax.data.loader import make_loader
-from danceflax.data.sources import Subset, open_source
-from danceflax.errors import UserError
-from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import on_images
-from danceflax.pose import validation
-from danceflax.pose.augment import letterbox
-from danceflax.pose.decode import make_decoder
-from danceflax.pose.evaluation import table_rows
-from danceflax.pose.inference import make_estimator
-from danceflax.pose.objective import make_loss
-from danceflax.skeleton import Skeleton
-from danceflax.training import parallel
-from danceflax.training.report import console, print_table, write_json
-from danceflax.video.clips import ClipSource
-from danceflax.video.metrics import (
+from danceflax.dance import classifiers
+from danceflax.dance import loss as losses
+from danceflax.dance.evaluate import (
     confusion_matrix,
     measure,
     per_class,
     per_class_rows,
     write_confusion,
 )
+from danceflax.dance.inputs import make_prepare, make_transforms
+from danceflax.data.clips import ClipSource
+from danceflax.data.loader import make_loader
+from danceflax.data.sources import Subset, open_source
+from danceflax.errors import UserError
+from danceflax.models.normalisation import on_images
+from danceflax.models.openpose import STRIDE
+from danceflax.pose import evaluate as validation
+from danceflax.pose.augment import letterbox
+from danceflax.pose.decode import make_decoder
+from danceflax.pose.inference import make_estimator
+from danceflax.pose.metrics import table_rows
+from danceflax.pose.objective import make_loss
+from danceflax.skeleton import Skeleton
+from danceflax.training import devices
+from danceflax.training.report import console, print_table, write_json
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"
@@ -111,14 +112,14 @@ def evaluate_classifier(model, variables, checkpoint, output):
 
 def classify_split(model, variables, checkpoint):
     """(probabilities [N, C], labels [N], settings) of a classifier on the split."""
-    classifier = network.assemble(model, checkpoint)
+    classifier = classifiers.assemble(model, checkpoint)
     config = ConfigDict(checkpoint.get("training") or classifier_base.get_config())
     clip = dict(classifier.inputs["clip"])
     clip |= {"eval_clips": CLIPS.value} if CLIPS.value else {}
     clip |= {"eval_crops": CROPS.value} if CROPS.value else {}
     classifier = classifier._replace(inputs=classifier.inputs | {"clip": clip})
     batch_size = BATCH_SIZE.value or config.eval.batch_size
-    parallel.check_batch_size(batch_size, where="--batch_size")
+    devices.check_batch_size(batch_size, where="--batch_size")
     root = ROOT.value or config.data.root
     source = ClipSource(root, SPLIT.value, checkpoint["class_names"], config.data.fps)
     batches = make_loader(
@@ -129,9 +130,9 @@ def classify_split(model, variables, checkpoint):
         threads=config.data.threads,
         max_bad_fraction=config.data.max_bad_fraction,
     )
-    classify = steps.make_classify(make_prepare(classifier), steps.make_apply(model))
-    classify, variables = parallel.map_inference(classify), parallel.replicate(variables)
-    probabilities, labels, _ = steps.classify_batches(classify, variables, batches)
+    classify = losses.make_classify(make_prepare(classifier), losses.make_apply(model))
+    classify, variables = devices.map_inference(classify), devices.replicate(variables)
+    probabilities, labels, _ = losses.classify_batches(classify, variables, batches)
     return probabilities, labels, dict(root=root, clip=clip, devices=jax.device_count())
 
 
@@ -150,7 +151,7 @@ def evaluate_pose(model, variables, checkpoint, output):
             config[section][key] = flag.value
     size = cli.parse_size("size", SIZE.value) if SIZE.value else tuple(config.eval.size)
     scales = cli.parse_numbers("scales", SCALES.value)
-    parallel.check_batch_size(config.eval.batch_size, where="--batch_size")
+    devices.check_batch_size(config.eval.batch_size, where="--batch_size")
 
     data = config.data
     source = Subset(open_source(data, SPLIT.value, skeleton), LIMIT.value)
@@ -170,9 +171,9 @@ def evaluate_pose(model, variables, checkpoint, output):
         apply, skeleton, decode, stride=STRIDE, flip=FLIP.value, scales=scales
     )
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
-    eval_step = parallel.map_inference(validation.make_eval_step(estimate, loss))
+    eval_step = devices.map_inference(validation.make_eval_step(estimate, loss))
     metrics, found = validation.evaluate_batches(
-        eval_step, parallel.replicate(variables), batches, skeleton, source.annotations
+        eval_step, devices.replicate(variables), batches, skeleton, source.annotations
     )
     title = f"{CHECKPOINT.value} on {SPLIT.value} ({len(source):,} images)"
     print_table(title, ("figure", "value"), table_rows(metrics))

@@ -23,17 +23,17 @@ from absl import flags
 from rich.progress import track
 
 from danceflax import api, cli
-from danceflax.classifier import network
-from danceflax.classifier.videos import make_video_classifier
-from danceflax.data.images import read_image
+from danceflax.dance import classifiers
+from danceflax.dance.predict import make_video_classifier
+from danceflax.dance.windows import draw_prediction
 from danceflax.errors import UserError
-from danceflax.pose.evaluation import person_results
+from danceflax.io.images import read_image
+from danceflax.io.videos import VideoWriter, list_inputs, read_video
+from danceflax.pose.draw import draw_people
+from danceflax.pose.metrics import person_results
 from danceflax.pose.openpose_json import write_people
-from danceflax.pose.predictor import PosePredictor
-from danceflax.pose.render import draw_people
+from danceflax.pose.predict import PosePredictor
 from danceflax.training.report import console, write_json
-from danceflax.video.files import VideoWriter, list_inputs, read_video
-from danceflax.video.windows import draw_prediction
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"
@@ -76,7 +76,7 @@ def name_dances(loaded, inputs, output):
     names, videos = checkpoint["class_names"], [path for path, kind in inputs if kind == "video"]
     if not videos:
         raise UserError(f"{INPUT.value}: a classifier takes videos, and there is none")
-    classifier = network.assemble(model, checkpoint)
+    classifier = classifiers.assemble(model, checkpoint)
     classify = make_video_classifier(classifier, variables, KEYPOINTS.value)
     rows, count = [], min(TOP.value, len(names))
     for path in videos:

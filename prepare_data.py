@@ -8,18 +8,21 @@ import pathlib
 import sys
 
 from danceflax import cli
-from danceflax.data import check as check_root
-from danceflax.data import findings, make_splits, splits
-from danceflax.data import import_openpose as openpose
-from danceflax.data import index as indexing
-from danceflax.data.arguments import make_parser, parse_numbers
-from danceflax.data.images import read_image
-from danceflax.data.letsdance import list_frames
-from danceflax.data.progress import print_faults, show_progress
-from danceflax.data.synthetic import dataset
-from danceflax.data.workers import run_tasks
+from danceflax.data import root as indexing
+from danceflax.data import splits
+from danceflax.data.frames import list_frames
 from danceflax.errors import BadSampleError, UserError
-from danceflax.video import extract, flow_files
+from danceflax.io.console import print_faults, show_progress
+from danceflax.io.images import read_image
+from danceflax.io.workers import run_tasks
+from danceflax.prepare import check as check_root
+from danceflax.prepare import findings
+from danceflax.prepare import flow as flow_files
+from danceflax.prepare import frames as extract
+from danceflax.prepare import import_openpose as openpose
+from danceflax.prepare import split as make_splits
+from danceflax.prepare.arguments import make_parser, parse_numbers
+from danceflax.prepare.synthetic import dataset
 
 
 def frames(args):
@@ -202,11 +205,13 @@ def tfds(args):
     python prepare_data.py tfds --root=data/letsdance
     python prepare_data.py tfds --root=data/letsdance --output=gs://bucket/letsdance
     """
-    from danceflax.data import tfds_builders  # takes seconds to import
+    from danceflax.prepare import tfds  # takes seconds to import
 
     with show_progress(f"building {args.set}", "examples") as progress:
-        info = tfds_builders.build(args.set, args.root, args.output, progress)
-    counts = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
+        info = tfds.build(args.set, args.root, args.output, progress)
+    counts = ", ".join(
+        f"{name} {make_splits.num_examples:,}" for name, split in info.splits.items()
+    )
     print(f"{info.data_dir}: {counts}")
 
 

@@ -15,18 +15,18 @@ import jax
 from absl import flags
 
 from danceflax import cli
-from danceflax.classifier import network, steps
-from danceflax.classifier.cache import cache_features, is_cacheable
-from danceflax.classifier.inputs import make_prepare, make_transforms
+from danceflax.dance import classifiers, features
+from danceflax.dance import loss as losses
+from danceflax.dance.cache import cache_features, is_cacheable
+from danceflax.dance.evaluate import choose_class_weights, measure
+from danceflax.dance.inputs import make_prepare, make_transforms
+from danceflax.data.clips import ClipSource, check_classes
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset
-from danceflax.training import checkpoints, optimizers, parallel
+from danceflax.training import checkpoints, devices, optimizers
 from danceflax.training.loop import fit
 from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
-from danceflax.video import features
-from danceflax.video.clips import ClipSource, check_classes
-from danceflax.video.metrics import choose_class_weights, measure
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
@@ -35,11 +35,11 @@ SHOWN = ("top1", "mean_class_accuracy", "loss")  # on the screen; the first says
 
 
 def main(_):
-    parallel.join_processes()
+    devices.join_processes()
     console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
-    parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
-    parallel.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
+    devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
+    devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     data = config.data
     train_source = ClipSource(data.root, data.train_split, config.class_names, data.fps)
     class_names = train_source.class_names
@@ -50,8 +50,8 @@ def main(_):
     )
 
     # The network, its weights, and who trains them.
-    classifier, variables = network.create(config, class_names)
-    groups = network.choose_groups(config, classifier)
+    classifier, variables = classifiers.create(config, class_names)
+    groups = classifiers.choose_groups(config, classifier)
     labels = optimizers.label_parameters(variables["params"], groups)
     optimizer, schedules = optimizers.make_optimizer(
         {"groups": groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
@@ -59,7 +59,7 @@ def main(_):
     state = create_state(variables, optimizer, average=config.optimizer.average_decay > 0)
     optimizers.print_groups(variables["params"], labels, groups)
 
-    description = network.describe(classifier, class_names) | {"training": config.to_dict()}
+    description = classifiers.describe(classifier, class_names) | {"training": config.to_dict()}
     manager, state = checkpoints.resume(workdir, state, description)
 
     # What it reads: clips, or the features of streams that do not train.
@@ -82,8 +82,8 @@ def main(_):
         prepare = lambda params, batch: {"features": batch["features"]}  # noqa: E731
 
     freeze = config.optimizer.freeze_batchnorm
-    apply = steps.make_apply(classifier.model, features=cached, freeze_batchnorm=freeze)
-    loss = steps.make_loss(
+    apply = losses.make_apply(classifier.model, features=cached, freeze_batchnorm=freeze)
+    loss = losses.make_loss(
         prepare,
         apply,
         len(class_names),
@@ -91,7 +91,7 @@ def main(_):
         class_weights=class_weights,
         mixup_alpha=config.loss.mixup,
     )
-    train_step = parallel.map_step(
+    train_step = devices.map_step(
         make_train_step(
             loss,
             optimizer,
@@ -102,14 +102,14 @@ def main(_):
             schedules=schedules,
         )
     )
-    classify = parallel.map_inference(steps.make_classify(prepare, apply))
+    classify = devices.map_inference(losses.make_classify(prepare, apply))
 
     def evaluate(state):
-        found, truth, _ = steps.classify_batches(
+        found, truth, _ = losses.classify_batches(
             classify,
             state.variables,
             read(val_source, view, config.eval.batch_size, training=False),
-            parallel.gather_from_processes,
+            devices.gather_from_processes,
         )
         return measure(found, truth), None
 

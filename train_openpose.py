@@ -19,15 +19,15 @@ from danceflax import api, cli
 from danceflax import skeleton as skeletons
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
+from danceflax.models.initialise import initialise
+from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import on_images
-from danceflax.pose import validation
+from danceflax.pose import evaluate as validation
 from danceflax.pose.augment import augment, letterbox
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.inference import make_estimator
 from danceflax.pose.objective import make_loss
-from danceflax.training import checkpoints, optimizers, parallel
-from danceflax.training.initialise import initialise
+from danceflax.training import checkpoints, devices, optimizers
 from danceflax.training.loop import fit
 from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
@@ -39,11 +39,11 @@ SHOWN = ("AP", "AP50", "PCK", "loss")  # figures on the screen; the first says w
 
 
 def main(_):
-    parallel.join_processes()
+    devices.join_processes()
     console.quiet = jax.process_index() > 0
     config, workdir = CONFIG.value, WORKDIR.value
-    parallel.check_batch_size(config.batch_size, config.optimizer.accumulate)
-    parallel.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
+    devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
+    devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     skeleton = skeletons.load(config.model.skeleton)
     train_source = open_source(config.data, config.data.train_split, skeleton, training=True)
     val_source = Subset(
@@ -71,7 +71,7 @@ def main(_):
     targets = dict(stride=STRIDE, **config.targets)
     loss = make_loss(apply, skeleton, **targets)
     trained = optimizers.trained_parameters(labels, groups)
-    train_step = parallel.map_step(
+    train_step = devices.map_step(
         make_train_step(
             loss,
             optimizer,
@@ -86,7 +86,7 @@ def main(_):
     estimate = make_estimator(
         apply, skeleton, decode, stride=STRIDE, flip=config.eval.flip, scales=config.eval.scales
     )
-    eval_step = parallel.map_inference(validation.make_eval_step(estimate, loss))
+    eval_step = devices.map_inference(validation.make_eval_step(estimate, loss))
     draw = validation.make_panel(apply, decode, skeleton, **targets)
 
     shape = dict(stride=STRIDE, max_people=config.data.max_people)
@@ -112,7 +112,7 @@ def main(_):
             read_val(),
             skeleton,
             val_source.annotations,
-            parallel.gather_from_processes,
+            devices.gather_from_processes,
         )
         return metrics, draw(state.variables, sample) if config.eval.pictures else None
 

@@ -45,7 +45,7 @@ def make_root(root, num_frames):
 
 
 def measure_index(root):
-    from danceflax.data.index import write_index
+    from danceflax.data.root import write_index
 
     start = time.perf_counter()
     write_index(root)
@@ -55,7 +55,7 @@ def measure_index(root):
 def measure_open(root):
     import numpy as np
 
-    from danceflax.data.letsdance import LetsDanceSource
+    from danceflax.data.frames import LetsDanceSource
     from danceflax.data.loader import TrainingBatches
     from danceflax.skeleton import COCO18
 

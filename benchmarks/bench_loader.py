@@ -30,7 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import TrainingBatches, make_loader
 from danceflax.pose.augment import augment, transform_people
 from danceflax.pose.grid import to_grid

@@ -26,14 +26,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from configs import i3d, openpose_body25
 from danceflax import api
 from danceflax import skeleton as skeletons
-from danceflax.classifier import network, steps
-from danceflax.classifier.inputs import batch_shapes, make_prepare
+from danceflax.dance import classifiers
+from danceflax.dance import loss as losses
+from danceflax.dance.inputs import batch_shapes, make_prepare
 from danceflax.models import conv3d
+from danceflax.models.initialise import initialise
+from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
-from danceflax.normalisation import on_images
 from danceflax.pose.objective import make_loss
-from danceflax.training import optimizers, parallel
-from danceflax.training.initialise import initialise
+from danceflax.training import devices, optimizers
 from danceflax.training.step import create_state, make_train_step
 
 VARIANTS = {
@@ -51,11 +52,11 @@ I3D_VARIANTS = VARIANTS | {
 
 def classifier_parts(config):
     """(variables, groups, loss, batch of one clip) of a classifier's config."""
-    classifier, variables = network.create(config, [f"dance {k}" for k in range(16)])
+    classifier, variables = classifiers.create(config, [f"dance {k}" for k in range(16)])
     freeze = config.optimizer.freeze_batchnorm
-    loss = steps.make_loss(
+    loss = losses.make_loss(
         make_prepare(classifier),
-        steps.make_apply(classifier.model, freeze_batchnorm=freeze),
+        losses.make_apply(classifier.model, freeze_batchnorm=freeze),
         16,
         label_smoothing=0.0,
         class_weights=None,
@@ -65,7 +66,7 @@ def classifier_parts(config):
         "label": jax.ShapeDtypeStruct((1,), np.int32),
         "weight": jax.ShapeDtypeStruct((1,), np.float32),
     }
-    return variables, network.choose_groups(config, classifier), loss, batch
+    return variables, classifiers.choose_groups(config, classifier), loss, batch
 
 
 def pose_parts(config):
@@ -119,7 +120,7 @@ def measure(config, parts, batch_size, kept_only):
         kept = kept_bytes(state, trained, loss, grow(batch_size // accumulate))
     if kept_only:
         return kept, None
-    step = parallel.map_step(make_train_step(loss, optimizer, trained, accumulate=accumulate))
+    step = devices.map_step(make_train_step(loss, optimizer, trained, accumulate=accumulate))
     mapped = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), grow(batch_size))
     plan = step.lower(state, mapped).compile().memory_analysis()
     return kept, plan.temp_size_in_bytes + plan.argument_size_in_bytes

@@ -7,8 +7,14 @@ import jax.numpy as jnp
 
 from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
-from danceflax.models import c3d, frame_model, i3d, openpose, two_stream
-from danceflax.pose.predictor import PosePredictor
+from danceflax.models import (
+    c3d,
+    frames,
+    i3d,
+    openpose,
+    streams,
+)
+from danceflax.pose.predict import PosePredictor
 from danceflax.training import checkpoints
 from danceflax.training.report import console
 
@@ -17,8 +23,8 @@ MODELS = {  # the module, and the skeleton of the published network
     "openpose_body25": (openpose.OpenPoseBody25, "body25"),
     "i3d": (i3d.I3D, None),
     "c3d": (c3d.C3D, None),
-    "streams": (two_stream.StreamClassifier, None),
-    "frames": (frame_model.FrameClassifier, None),
+    "streams": (streams.StreamClassifier, None),
+    "frames": (frames.FrameClassifier, None),
 }
 
 

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from danceflax.errors import BadSampleError
-from danceflax.pose.augment import COLOUR, GREY, augment, letterbox, transform_people
+from danceflax.pose.augment import (
+    COLOUR,
+    GREY,
+    augment,
+    letterbox,
+    transform_people,
+)
 from danceflax.skeleton import BODY25, COCO18
 
 SIZE, STRIDE = (368, 368), 8

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from danceflax.errors import UserError
-from danceflax.weights import caffe
+from danceflax.weights.readers import caffe
 
 
 def small_weights(seed=1):

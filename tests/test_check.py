@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import letsdance_json, make_root
 
-from danceflax.data import check, findings
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.errors import BadSampleError, UserError
+from danceflax.prepare import check, findings
 from danceflax.skeleton import COCO18
 
 

@@ -9,10 +9,10 @@ import pytest
 import danceflax
 from danceflax import api
 from danceflax.errors import UserError
-from danceflax.normalisation import OPENPOSE
+from danceflax.models.initialise import initialise
+from danceflax.models.normalisation import OPENPOSE
 from danceflax.skeleton import COCO18
-from danceflax.training import checkpoints, parallel
-from danceflax.training.initialise import initialise
+from danceflax.training import checkpoints, devices
 from danceflax.training.step import create_state
 
 OPTIONS = dict(skeleton="coco18", width=0.05, paf_stages=1, heatmap_stages=1)
@@ -40,7 +40,7 @@ def assert_equal(a, b):
 def make_state(variables, average=True, step=0):
     variables = jax.tree.map(np.array, variables)
     state = create_state(variables, optax.adam(1e-3), average)
-    return parallel.replicate(state.replace(step=jnp.int32(step)))
+    return devices.replicate(state.replace(step=jnp.int32(step)))
 
 
 def test_a_model_comes_back_with_what_it_is(tmp_path, model, variables, config):
@@ -56,7 +56,7 @@ def test_a_model_comes_back_with_what_it_is(tmp_path, model, variables, config):
 def test_a_state_comes_back_bit_for_bit(tmp_path, variables, config):
     state = make_state(variables, step=7)
     other = jax.tree.map(lambda x: x + 1, state.params)
-    state = state.replace(params=parallel.replicate(other))
+    state = state.replace(params=devices.replicate(other))
     with checkpoints.open_manager(tmp_path) as manager:
         checkpoints.save_state(manager, state, config)
         manager.wait_until_finished()
@@ -92,7 +92,7 @@ def test_another_model_or_optimizer_is_refused(tmp_path, variables, config):
             checkpoints.restore_state(manager, make_state(variables), other)
         sgd = create_state(jax.tree.map(np.array, variables), optax.sgd(1e-3, 0.9), True)
         with pytest.raises(UserError, match="does not fit this config's optimizer"):
-            checkpoints.restore_state(manager, parallel.replicate(sgd), config)
+            checkpoints.restore_state(manager, devices.replicate(sgd), config)
 
 
 @pytest.mark.parametrize("make", [False, True])

@@ -7,14 +7,14 @@ import pytest
 
 from configs import c3d, frames, i3d
 from danceflax import api
-from danceflax.classifier import inputs, network, steps
+from danceflax.dance import classifiers, features, inputs
+from danceflax.dance import loss as losses
 from danceflax.errors import UserError
+from danceflax.models.initialise import initialise
 from danceflax.models.openpose import OpenPoseCOCO
 from danceflax.skeleton import COCO18
-from danceflax.training import checkpoints, optimizers, parallel
-from danceflax.training.initialise import initialise
+from danceflax.training import checkpoints, devices, optimizers
 from danceflax.training.step import create_state, make_train_step
-from danceflax.video import features
 
 NAMES = ["rumba", "tango", "waltz"]
 BATCH = 4
@@ -40,22 +40,22 @@ def make_batch(classifier, seed=0, views=()):
 
 
 def train(config, classifier, variables, count=2, prepare=None, batch=None, **options):
-    groups = network.choose_groups(config, classifier)
+    groups = classifiers.choose_groups(config, classifier)
     labels = optimizers.label_parameters(variables["params"], groups)
     optimizer, _ = optimizers.make_optimizer({"groups": groups, "clip_norm": 0.0}, labels, 10)
-    loss = steps.make_loss(
+    loss = losses.make_loss(
         prepare or inputs.make_prepare(classifier),
-        steps.make_apply(classifier.model, **options),
+        losses.make_apply(classifier.model, **options),
         len(NAMES),
         label_smoothing=0.0,
         class_weights=None,
         mixup_alpha=config.loss.mixup,
     )
     trained = optimizers.trained_parameters(labels, groups)
-    step = parallel.map_step(make_train_step(loss, optimizer, trained))
-    state = parallel.replicate(create_state(variables, optimizer))
+    step = devices.map_step(make_train_step(loss, optimizer, trained))
+    state = devices.replicate(create_state(variables, optimizer))
     for _ in range(count):
-        state, metrics = step(state, parallel.shard(batch or make_batch(classifier)))
+        state, metrics = step(state, devices.shard(batch or make_batch(classifier)))
     return jax.device_get(state.variables), jax.device_get(metrics)
 
 
@@ -79,7 +79,7 @@ def live(pose_checkpoint):
     config = tiny("rgb+pose")
     config.streams.pose.source, config.streams.pose.network = "network", pose_checkpoint
     config.streams.pose.train = False
-    classifier, variables = network.create(config, NAMES)
+    classifier, variables = classifiers.create(config, NAMES)
     return config, classifier, variables, *train(config, classifier, variables)
 
 
@@ -94,13 +94,13 @@ def test_frozen_streams_and_networks_stay_bit_for_bit(live):
 
 def test_a_checkpoint_knows_all_of_it(live, tmp_path):
     _, classifier, _, variables, _ = live
-    checkpoints.save_model(tmp_path / "c", variables, network.describe(classifier, NAMES))
-    loaded, found, config = network.load(tmp_path / "c")
+    checkpoints.save_model(tmp_path / "c", variables, classifiers.describe(classifier, NAMES))
+    loaded, found, config = classifiers.load(tmp_path / "c")
     assert config["class_names"] == NAMES and loaded.skeleton == classifier.skeleton
     batch = make_batch(classifier, views=(2,))
     answers = []
     for one, values in ((classifier, variables), (loaded, found)):
-        classify = steps.make_classify(inputs.make_prepare(one), steps.make_apply(one.model))
+        classify = losses.make_classify(inputs.make_prepare(one), losses.make_apply(one.model))
         answers.append(np.asarray(jax.jit(classify)(values, batch)))
     np.testing.assert_allclose(answers[0].sum(1), 1, rtol=1e-5)
     assert (answers[0] == answers[1]).all()
@@ -110,12 +110,12 @@ def test_cached_features_train_the_same_head(tmp_path):
     config = tiny("flow+pose")
     config.streams.flow.train = config.streams.pose.train = False
     config.model.dropout = 0.0
-    classifier, variables = network.create(config, NAMES)
+    classifier, variables = classifiers.create(config, NAMES)
     batch = make_batch(classifier)
     whole, _ = train(config, classifier, variables)
 
     prepare = inputs.make_prepare(classifier)
-    compute = jax.jit(steps.make_features(prepare, classifier.model))
+    compute = jax.jit(losses.make_features(prepare, classifier.model))
 
     def batches():
         views = {k: v[:, None] if v.ndim > 1 else v for k, v in batch.items()}
@@ -148,9 +148,9 @@ def test_other_networks_take_their_stream(module, variant, pose_checkpoint):
     if variant == "openpose":
         config.streams.pose.network = pose_checkpoint
     config.loss.mixup = 0.4
-    classifier, variables = network.create(config, NAMES)
-    prepare, apply = inputs.make_prepare(classifier), steps.make_apply(classifier.model)
-    loss = steps.make_loss(
+    classifier, variables = classifiers.create(config, NAMES)
+    prepare, apply = inputs.make_prepare(classifier), losses.make_apply(classifier.model)
+    loss = losses.make_loss(
         prepare, apply, 3, label_smoothing=0.1, class_weights=[1.0, 2.0, 1.0], mixup_alpha=0.4
     )
     rng = jax.eval_shape(lambda: jax.random.key(0))
@@ -158,7 +158,7 @@ def test_other_networks_take_their_stream(module, variant, pose_checkpoint):
     batch = make_batch(classifier)
     total, _ = jax.eval_shape(loss, variables["params"], state, batch, rng)
     assert total.shape == ()
-    groups = network.choose_groups(config, classifier)
+    groups = classifiers.choose_groups(config, classifier)
     assert set(groups) == ({"network", "openpose"} if variant == "openpose" else {"network"})
     optimizers.label_parameters(variables["params"], groups)
 
@@ -168,9 +168,9 @@ def test_either_flag_freezes_a_stream(variant):
     config = tiny(variant)
     first = variant.split("+")[0]
     config.optimizer.groups[first].train = False
-    classifier, _ = network.create(config, NAMES)
+    classifier, _ = classifiers.create(config, NAMES)
     assert classifier.model.frozen == (first,)
-    groups = network.choose_groups(config, classifier)
+    groups = classifiers.choose_groups(config, classifier)
     assert [name for name in groups if not groups[name]["train"]] == [first]
 
 
@@ -183,13 +183,13 @@ def test_streams_start_from_i3d(tmp_path):
     checkpoints.save_model(path, fresh, config)
     config = tiny("rgb+flow")
     config.streams.rgb.init_from = path
-    _, variables = network.create(config, NAMES)
+    _, variables = classifiers.create(config, NAMES)
     kernel = lambda tree: tree["Conv3d_1a_7x7"]["conv"]["kernel"]  # noqa: E731
     assert (kernel(variables["params"]["stream_rgb"]) == kernel(fresh["params"])).all()
     config.streams.flow.init_from = path
     with pytest.raises(UserError, match=r"Conv3d_1a_7x7/conv/kernel is \(7, 7, 7, 3"):
-        network.create(config, NAMES)
-    classifier, _, _ = network.load(path)
+        classifiers.create(config, NAMES)
+    classifier, _, _ = classifiers.load(path)
     assert (
         inputs.needed(classifier.inputs) == ("rgb",) and classifier.inputs["clip"]["frames"] == 64
     )
@@ -211,4 +211,4 @@ def test_what_does_not_fit_is_said(change, message):
     for key, value in change.items():
         config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=message):
-        network.create(config, NAMES)
+        classifiers.create(config, NAMES)

@@ -7,12 +7,12 @@ from conftest import letsdance_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from danceflax.dance import augment
+from danceflax.data.clips import ClipSource, check_classes, nearest, sample_frames
+from danceflax.data.flow import decode_flow
 from danceflax.errors import BadSampleError, UserError
+from danceflax.prepare.flow import plan_flow, write_flow
 from danceflax.skeleton import COCO18
-from danceflax.video import clip_inputs
-from danceflax.video.clips import ClipSource, check_classes, nearest, sample_frames
-from danceflax.video.flow import decode_flow
-from danceflax.video.flow_files import plan_flow, write_flow
 
 CLIP = dict(
     frames=4, fps=0.0, stride=1, sampling="contiguous", size=32, crop=(1.0, 1.0), flip=0.0,
@@ -123,7 +123,7 @@ def test_pixels_keypoints_and_flow_agree(tmp_path, flip):
     record = ClipSource(make_clips(tmp_path), "train", fps=12.0)[0]
     options = dict(needs=("rgb", "flow", "people"), flow=FLOW, pose=POSE)
     for seed in range(4):
-        item = clip_inputs.augment_clip(
+        item = augment.augment_clip(
             record, np.random.default_rng(seed), clip=CLIP | {"flip": flip}, **options
         )
         assert item["rgb"].shape == (4, 32, 32, 3) and item["flow"].shape == (4, 32, 32, 2)
@@ -142,18 +142,18 @@ def test_flow_files_are_scaled_and_missing_ones_stood_in_for(tmp_path):
     for task in plan_flow(root, "frames", files, short_side=96):
         write_flow(task)
     view = dict(needs=("flow",), clip=CLIP | {"eval_clips": 1, "frames": 6}, pose=None)
-    live = clip_inputs.read_views(source[0], flow=FLOW, **view)["flow"]
-    kept = clip_inputs.read_views(source[0], flow=FLOW | {"source": "files"}, **view)["flow"]
+    live = augment.read_views(source[0], flow=FLOW, **view)["flow"]
+    kept = augment.read_views(source[0], flow=FLOW | {"source": "files"}, **view)["flow"]
     assert live.shape == kept.shape == (1, 6, 32, 32, 2)
     difference = decode_flow(live, 8.0) - decode_flow(kept, 8.0)
     assert np.abs(difference).mean() < 0.1
     # Frame 3 is before a gap and 6 is the last: their neighbours' flow stands in.
     assert (live[0, 2] == live[0, 1]).all() and (live[0, 5] == live[0, 4]).all()
-    every = clip_inputs.read_views(source[0], flow=FLOW | {"every": 2}, **view)["flow"]
+    every = augment.read_views(source[0], flow=FLOW | {"every": 2}, **view)["flow"]
     assert (every == live[:, ::2]).all()
     (root / "flow/tango" / f"{NAME}_0001.png").unlink()
     with pytest.raises(BadSampleError, match=r"prepare_data\.py flow"):
-        clip_inputs.read_views(source[0], flow=FLOW | {"source": "files"}, **view)
+        augment.read_views(source[0], flow=FLOW | {"source": "files"}, **view)
 
 
 def test_colours_hold_for_the_whole_clip_and_flips_swap_sides(tmp_path):
@@ -163,14 +163,14 @@ def test_colours_hold_for_the_whole_clip_and_flips_swap_sides(tmp_path):
     backgrounds = []
     for clip in (CLIP, strong):
         rng = np.random.default_rng(4)
-        rgb = clip_inputs.augment_clip(record, rng, clip=clip, **options)["rgb"]
+        rgb = augment.augment_clip(record, rng, clip=clip, **options)["rgb"]
         corner = rgb[:, -4:, :4].astype(int)
         assert np.ptp(corner.mean((1, 2)), axis=0).max() < 2
         backgrounds.append(corner.mean())
     assert abs(backgrounds[0] - backgrounds[1]) > 3
     people = np.zeros((1, 18, 3), np.float32)
     people[0, COCO18.joints.index("left_wrist")] = (10, 5, 2)
-    placed = clip_inputs.place_people(people, (0, 0, 32), 32, True, COCO18)
+    placed = augment.place_people(people, (0, 0, 32), 32, True, COCO18)
     assert placed[0, COCO18.joints.index("right_wrist")].tolist() == [21, 5, 2]
     assert (placed[..., 2] > 0).sum() == 1
 
@@ -178,11 +178,11 @@ def test_colours_hold_for_the_whole_clip_and_flips_swap_sides(tmp_path):
 def test_views_are_windows_times_crops(tmp_path):
     record = ClipSource(make_clips(tmp_path), "train", fps=12.0)[0]
     clip = CLIP | {"eval_crops": 3}
-    item = clip_inputs.read_views(record, needs=("rgb",), clip=clip, flow=None, pose=None)
+    item = augment.read_views(record, needs=("rgb",), clip=clip, flow=None, pose=None)
     assert item["rgb"].shape == (6, 4, 32, 32, 3)
     x = [square_centre(view[0])[0] for view in item["rgb"][:3]]  # left, middle, right crop
     assert x[0] > x[1] > x[2]
     with pytest.raises(UserError, match="eval_crops=2"):
-        clip_inputs.read_views(
+        augment.read_views(
             record, needs=("rgb",), clip=CLIP | {"eval_crops": 2}, flow=None, pose=None
         )

@@ -19,7 +19,7 @@ from conftest import shared_data
 import convert_weights
 from danceflax import api
 from danceflax.models.i3d import I3D
-from danceflax.normalisation import normalise
+from danceflax.models.normalisation import normalise
 from danceflax.training import checkpoints
 
 LAYERS = {

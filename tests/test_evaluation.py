@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from danceflax.errors import UserError
-from danceflax.pose import evaluation
+from danceflax.pose import metrics as evaluation
 from danceflax.skeleton import BODY25, COCO17_JOINTS, COCO18, convert_joints
 
 # Where OpenPose finds each COCO joint, from its cocoJsonSaver.

@@ -10,7 +10,8 @@ import convert_weights
 from danceflax import skeleton
 from danceflax.errors import UserError
 from danceflax.training import checkpoints
-from danceflax.weights import convert, export, keys, torch_file
+from danceflax.weights import convert, export, keys
+from danceflax.weights.readers import torch as torch_file
 
 # A skeleton of three joints and two limbs: the export is not only for the published ones.
 TINY = {"name": "tiny", "joints": ["nose", "neck", "head"], "limbs": [[0, 1], [1, 2]]}

@@ -9,8 +9,8 @@ import pytest
 
 from danceflax.data.splits import split_clip
 from danceflax.errors import UserError
-from danceflax.video import extract
-from danceflax.video.files import VideoWriter
+from danceflax.io.videos import VideoWriter
+from danceflax.prepare import frames
 
 
 def make_video(path, num_frames=24, fps=24, size=(96, 160)):
@@ -23,7 +23,7 @@ def make_video(path, num_frames=24, fps=24, size=(96, 160)):
 
 
 def extract_all(*args, **options):
-    return [extract.extract_clip(task) for task in extract.plan_extraction(*args, **options)]
+    return [frames.extract_clip(task) for task in frames.plan_extraction(*args, **options)]
 
 
 def read_levels(root, dance):
@@ -36,7 +36,7 @@ def test_frames_keep_time_and_shape(tmp_path):
     make_video(tmp_path / "in" / "tango" / "clip.webm")
     assert extract_all(tmp_path / "in", tmp_path / "out", fps=9, short_side=48) == [("done", 9)]
     names, levels = read_levels(tmp_path / "out", "tango")
-    clip = extract.name_clip("clip", "tango")
+    clip = frames.name_clip("clip", "tango")
     assert names == [f"{clip}_{i:04d}.jpg" for i in range(1, 10)]
     # Kept frame k is the one on screen nearest to k / 9 seconds.
     np.testing.assert_allclose(levels, np.rint(np.arange(9) * 24 / 9), atol=0.49)
@@ -55,20 +55,20 @@ def test_no_frame_is_repeated(fps, tmp_path):
 
 @pytest.mark.parametrize("fps", [5, 12.5, 23.976, 24.9, 25])
 def test_resampled_frames_are_the_nearest_in_time(fps):
-    kept = list(extract.resample(range(100), 25.0, fps))
-    assert kept == [extract.source_frame(k, 25.0, fps) for k in range(len(kept))]
+    kept = list(frames.resample(range(100), 25.0, fps))
+    assert kept == [frames.source_frame(k, 25.0, fps) for k in range(len(kept))]
     times = np.arange(len(kept)) / fps
     assert np.abs(np.array(kept) / 25 - times).max() <= 0.5 / 25 + 1e-9
     assert len(kept) == pytest.approx(100 * fps / 25, abs=1)
 
 
 def test_names_of_clips():
-    assert extract.name_clip("-2W1_fHl-RM_033", "a") == "-2W1_fHl-RM_033"
-    assert extract.name_clip("-2W1_fHl-RM", "a") == "-2W1_fHl-RM_000"
+    assert frames.name_clip("-2W1_fHl-RM_033", "a") == "-2W1_fHl-RM_033"
+    assert frames.name_clip("-2W1_fHl-RM", "a") == "-2W1_fHl-RM_000"
     for stem in ("fast", "my video (1)", "a_b", "x" * 80, "été"):
-        name = extract.name_clip(stem, "tango")
-        assert extract.CLIP.fullmatch(name) and name == extract.name_clip(stem, "tango")
-        assert name != extract.name_clip(stem, "waltz")
+        name = frames.name_clip(stem, "tango")
+        assert frames.CLIP.fullmatch(name) and name == frames.name_clip(stem, "tango")
+        assert name != frames.name_clip(stem, "waltz")
         assert [len(part) for part in split_clip(name)] == [11, 3]
 
 
@@ -86,18 +86,18 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return write(path, data)\n"
         "pathlib.Path.write_bytes = write_or_die\n"
-        "for task in extract.plan_extraction(*sys.argv[1:]):\n"
-        "    extract.extract_clip(task)\n"
+        "for task in frames.plan_extraction(*sys.argv[1:]):\n"
+        "    frames.extract_clip(task)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "in", tmp_path / "out"])
     assert done.returncode < 0
     root = tmp_path / "out"
     assert len(read_levels(root, "tango")[0]) == 12
     assert sorted(path.suffix for path in root.glob("extracted/*/*")) == [".json", ".partial"]
-    first = extract.name_clip("clip0", "tango")
+    first = frames.name_clip("clip0", "tango")
     before = os.stat(root / "frames" / "tango" / f"{first}_0001.jpg").st_mtime_ns
     # A frame that the killed run left beyond the clip's end must go.
-    second = extract.name_clip("clip1", "tango")
+    second = frames.name_clip("clip1", "tango")
     (root / "frames" / "tango" / f"{second}_0099.jpg").touch()
     assert extract_all(tmp_path / "in", root) == [("there", 8), ("done", 8)]
     assert len(read_levels(root, "tango")[0]) == 16
@@ -123,13 +123,13 @@ def test_faults(tmp_path):
         ((video, tmp_path, "tap", -1), "expected --fps >= 0"),
     ):
         with pytest.raises(UserError, match=message):
-            extract.plan_extraction(*args)
+            frames.plan_extraction(*args)
     (tmp_path / "old" / "rgb").mkdir(parents=True)
     with pytest.raises(UserError, match="rename that to frames/"):
-        extract.plan_extraction(video, tmp_path / "old", "tap")
+        frames.plan_extraction(video, tmp_path / "old", "tap")
     make_video(tmp_path / "in" / "clip.mp4", num_frames=3)
     with pytest.raises(UserError, match="both would become the clip"):
-        extract.plan_extraction(video.parent, tmp_path, "tap")
+        frames.plan_extraction(video.parent, tmp_path, "tap")
     extract_all(video, tmp_path, "tap")
     with pytest.raises(UserError, match="with other settings"):
         extract_all(video, tmp_path, "tap", fps=5)

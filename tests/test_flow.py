@@ -3,17 +3,17 @@ import numpy as np
 import pytest
 from conftest import shared_data
 
-from danceflax.data.index import open_index
-from danceflax.errors import UserError
-from danceflax.video import flow_files
-from danceflax.video.files import read_video
-from danceflax.video.flow import (
+from danceflax.data.flow import (
     BOUND,
     available_methods,
     compute_flow,
     decode_flow,
     encode_flow,
 )
+from danceflax.data.root import open_index
+from danceflax.errors import UserError
+from danceflax.io.videos import read_video
+from danceflax.prepare import flow as flow_files
 
 
 def textured(rng, size=(96, 128)):

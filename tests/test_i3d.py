@@ -8,7 +8,7 @@ import pytest
 
 from danceflax.errors import UserError
 from danceflax.models.c3d import C3D
-from danceflax.models.frame_model import FrameClassifier
+from danceflax.models.frames import FrameClassifier
 from danceflax.models.i3d import I3D
 
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 from conftest import shared_data
 
-from danceflax.data import import_openpose
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.keypoint_files import read_keypoints
-from danceflax.data.letsdance import LetsDanceSource
 from danceflax.errors import BadSampleError, UserError
+from danceflax.prepare import frames, import_openpose
 from danceflax.skeleton import BODY25
-from danceflax.video import extract
 
 CLIP = "demo_______"  # 11 characters
 
@@ -57,7 +56,7 @@ def test_images_and_json_become_a_root(tmp_path):
 
 def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
     """A dot in each frame of a video, and its JSON: the dot is still under the keypoint."""
-    from danceflax.video.files import VideoWriter
+    from danceflax.io.videos import VideoWriter
 
     dots = [(20 + 4 * i, 30 + 2 * i) for i in range(20)]
     (tmp_path / "json").mkdir()
@@ -70,13 +69,13 @@ def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
             person[0, 4] = (x, y, 0.9)
             if i != 8:
                 write_json(tmp_path / "json" / f"demo_{i:012d}_keypoints.json", person)
-    (task,) = extract.plan_extraction(
+    (task,) = frames.plan_extraction(
         tmp_path / "demo.webm", tmp_path / "root", "tap", fps=5, short_side=48
     )
-    assert extract.extract_clip(task) == ("done", 5)
+    assert frames.extract_clip(task) == ("done", 5)
     found = import_openpose.list_keypoints(tmp_path / "json")["demo"]
     count, faults = import_openpose.import_extracted(
-        tmp_path / "root", "tap", task.clip, found, extract.source_frame
+        tmp_path / "root", "tap", task.clip, found, frames.source_frame
     )
     assert count == 4 and len(faults) == 1 and "frame 8" in faults[0]
     for k in (0, 1, 3, 4):
@@ -122,4 +121,4 @@ def test_faults(tmp_path):
     with pytest.raises(UserError, match="as OpenPose writes them"):
         import_openpose.list_keypoints(tmp_path)
     with pytest.raises(UserError, match="extract them first"):
-        import_openpose.import_extracted(tmp_path, "tap", f"{CLIP}_000", {}, extract.source_frame)
+        import_openpose.import_extracted(tmp_path, "tap", f"{CLIP}_000", {}, frames.source_frame)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import make_root
 
-from danceflax.data.index import NAME, open_index, require_whole, write_index
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
+from danceflax.data.root import NAME, open_index, require_whole, write_index
 from danceflax.errors import UserError
 from danceflax.skeleton import COCO18
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import letsdance_json, make_root, shared_data, write_split
 
-from danceflax.data.images import read_image
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.sources import open_source
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.images import read_image
 from danceflax.skeleton import BODY25, COCO18
 
 

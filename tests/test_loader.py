@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_root
 
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import make_loader
 from danceflax.errors import BadSampleError, UserError
 from danceflax.pose.augment import augment, letterbox

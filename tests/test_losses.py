@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from danceflax.models.openpose import Maps
-from danceflax.pose.losses import stage_losses
+from danceflax.pose.loss import stage_losses
 from danceflax.skeleton import BODY25
 
 SHAPE = (2, 6, 5)

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from conftest import make_root, shared_data
 
-from danceflax.data import make_splits, splits
-from danceflax.data.letsdance import LetsDanceSource, list_frames
-from danceflax.data.make_splits import FRACTIONS, SPLITS, assign_clips, find_leaks
+from danceflax.data import splits
+from danceflax.data.frames import LetsDanceSource, list_frames
 from danceflax.errors import UserError
+from danceflax.prepare import split
+from danceflax.prepare.split import FRACTIONS, SPLITS, assign_clips, find_leaks
 from danceflax.skeleton import COCO18
 
 
@@ -72,12 +73,12 @@ def test_files_written_of_a_root_are_read_back(tmp_path):
     (tmp_path / "pose_training_split" / "train.csv").unlink()
     clips = splits.group_frames(list_frames(tmp_path))
     assert [c.name for c in clips] == ["-2W1_fHl-RM_033"] and clips[0].num_frames == 3
-    paths = make_splits.write_splits(tmp_path, [clips, [], []])
+    paths = split.write_splits(tmp_path, [clips, [], []])
     assert [path.name for path in paths] == ["train.csv", "train_videos.csv"]
-    (only,) = make_splits.write_splits(tmp_path / "a", [clips, [], []], labelled=set())
+    (only,) = split.write_splits(tmp_path / "a", [clips, [], []], labelled=set())
     assert only.name == "train_videos.csv"  # frames without keypoints are for videos only
     labelled = {names[1].encode()}
-    pose, videos = make_splits.write_splits(tmp_path / "b", [clips, [], []], labelled)
+    pose, videos = split.write_splits(tmp_path / "b", [clips, [], []], labelled)
     assert splits.read_frames(pose).files.tolist() == [names[1].encode()]
     assert videos.read_text() == only.read_text()
     for path in paths:
@@ -90,12 +91,12 @@ def test_files_written_of_a_root_are_read_back(tmp_path):
 
 def test_splits_are_never_mixed_with_others(tmp_path):
     clips = [clip("tap", f"video{i:06d}", frames=3) for i in range(10)]
-    make_splits.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])
-    make_splits.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])  # the same: no harm
+    split.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])
+    split.write_splits(tmp_path, [clips[:8], clips[8:9], clips[9:]])  # the same: no harm
     for other in ([clips[:7], clips[8:9], clips[9:]], [clips[:8], [], []]):
         with pytest.raises(UserError, match="is of another split"):
-            make_splits.write_splits(tmp_path, other)
-    written = make_splits.read_lists(sorted(tmp_path.glob("*/*")))
+            split.write_splits(tmp_path, other)
+    written = split.read_lists(sorted(tmp_path.glob("*/*")))
     assert {name: len(found) for name, found in written.items()} == {
         "test_videos.csv": 1, "train_videos.csv": 8, "val_videos.csv": 1
     }  # fmt: skip
@@ -108,10 +109,8 @@ def test_two_dances_of_one_video_each_go_apart():
 
 def test_lists_that_only_count_frames_are_written_so(tmp_path):
     lists = public_lists()
-    make_splits.write_splits(tmp_path, list(lists.values()))
-    again = make_splits.read_lists(
-        tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS
-    )
+    split.write_splits(tmp_path, list(lists.values()))
+    again = split.read_lists(tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS)
     for written, clips in zip(again.values(), lists.values(), strict=True):
         assert [c[:3] for c in written] == [c[:3] for c in clips]
 
@@ -122,15 +121,15 @@ def test_groups_stay_together(tmp_path):
     table = tmp_path / "clips.csv"
     rows = [f"{c.name},d{c.name[6]}" for c in clips]
     table.write_text("\n".join(["clip,dancer", *rows]))
-    groups = make_splits.read_groups(table, "dancer")
+    groups = split.read_groups(table, "dancer")
     chosen = assign_clips(clips, seed=1, groups=groups)
     dancers = [{groups[c.name] for c in found} for found in chosen]
     assert [len(found) for found in chosen] == [16, 2, 2]
     assert [len(found) for found in dancers] == [8, 1, 1]
     with pytest.raises(UserError, match="has no column room; it has clip, dancer"):
-        make_splits.read_groups(table, "room")
+        split.read_groups(table, "room")
     with pytest.raises(UserError, match="dancer9cam9x_000 of a is in no row"):
         assign_clips([clip("a", "dancer9cam9x")], groups=groups)
     table.write_text("clip,dancer\nx,\n")
     with pytest.raises(UserError, match="row 2: the column dancer is empty"):
-        make_splits.read_groups(table, "dancer")
+        split.read_groups(table, "dancer")

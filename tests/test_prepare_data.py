@@ -13,9 +13,9 @@ import pytest
 from conftest import make_root, shared_data
 
 import prepare_data
-from danceflax.data import arguments
-from danceflax.data.letsdance import LetsDanceSource
-from danceflax.data.make_splits import SPLITS, find_leaks, read_lists
+from danceflax.data.frames import LetsDanceSource
+from danceflax.prepare import arguments
+from danceflax.prepare.split import SPLITS, find_leaks, read_lists
 from danceflax.skeleton import BODY25
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 from conftest import make_root
 
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import make_loader
 from danceflax.pose.augment import augment, letterbox
 from danceflax.skeleton import COCO18

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from danceflax.pose import render
+from danceflax.pose import draw
 from danceflax.skeleton import BODY25, COCO18, Skeleton
 
 SKELETONS = pytest.mark.parametrize("skeleton", [COCO18, BODY25], ids=lambda s: s.name)
@@ -19,10 +19,10 @@ def make_people(skeleton, confidence=1.0):
 def test_joints_have_their_colour_and_the_input_is_left_alone(skeleton):
     image = np.full((200, 200, 3), 90, np.uint8)
     people = make_people(skeleton)
-    drawn = render.draw_people(image, people, skeleton, opacity=1.0)
+    drawn = draw.draw_people(image, people, skeleton, opacity=1.0)
     assert (image == 90).all() and drawn.dtype == np.uint8
     x, y = np.round(people[0, -1, :2]).astype(int)  # the last joint lies on top
-    np.testing.assert_array_equal(drawn[y, x], render.colours(skeleton)[1][-1])
+    np.testing.assert_array_equal(drawn[y, x], draw.colours(skeleton)[1][-1])
     for a, b in np.array(skeleton.limbs)[~skeleton.redundant]:
         x, y = np.round(people[0, [a, b], :2].mean(0)).astype(int)
         assert (drawn[y, x] != 90).any()
@@ -32,7 +32,7 @@ def test_joints_have_their_colour_and_the_input_is_left_alone(skeleton):
 def test_left_is_cold_and_right_is_warm(skeleton):
     for indices, colour in zip(
         ([[skeleton.joints[j] for j in limb] for limb in skeleton.limbs], skeleton.joints),
-        render.colours(skeleton),
+        draw.colours(skeleton),
         strict=True,
     ):
         for names, (red, _, blue) in zip(indices, colour.astype(int), strict=True):
@@ -42,7 +42,7 @@ def test_left_is_cold_and_right_is_warm(skeleton):
                 assert blue > red, names
             if any(n.startswith("right") for n in body):
                 assert red > blue, names
-    limbs, _ = render.colours(skeleton)
+    limbs, _ = draw.colours(skeleton)
     used = limbs[~skeleton.redundant]
     assert len(np.unique(used, axis=0)) == len(used)
 
@@ -50,14 +50,14 @@ def test_left_is_cold_and_right_is_warm(skeleton):
 def test_confidence_decides_what_is_drawn():
     image = np.full((200, 200, 3), 90, np.uint8)
     change = [
-        np.abs(render.draw_people(image, make_people(COCO18, c), COCO18).astype(int) - 90).sum()
+        np.abs(draw.draw_people(image, make_people(COCO18, c), COCO18).astype(int) - 90).sum()
         for c in (0.0, 0.04, 0.1, 0.3, 1.0, 2.0)
     ]
     assert change[0] == change[1] == 0
     assert 0 < change[2] < change[3] < change[4] == change[5]
     low = make_people(COCO18, 0.04)
-    assert (render.draw_people(image, low, COCO18, threshold=0.01) != 90).any()
-    assert (render.draw_people(image, np.zeros((0, 18, 3)), COCO18) == 90).all()
+    assert (draw.draw_people(image, low, COCO18, threshold=0.01) != 90).any()
+    assert (draw.draw_people(image, np.zeros((0, 18, 3)), COCO18) == 90).all()
 
 
 def test_people_off_the_picture_do_no_harm():
@@ -65,22 +65,22 @@ def test_people_off_the_picture_do_no_harm():
     people = make_people(COCO18)
     people[0, 0, 0] = np.nan
     for shift in (-1e5, -30, 30, 1e5):
-        render.draw_people(image, people + [shift, shift, 0], COCO18)
-    assert (render.draw_people(image, people + [1e5, 0, 0], COCO18) == 90).all()
+        draw.draw_people(image, people + [shift, shift, 0], COCO18)
+    assert (draw.draw_people(image, people + [1e5, 0, 0], COCO18) == 90).all()
 
 
 def test_maps_lie_where_they_belong():
     image = np.full((64, 80, 3), 100, np.uint8)
     heatmaps = np.zeros((8, 10, 19), np.float32)
     heatmaps[..., -1] = 1  # the background is not drawn
-    blank = render.draw_heatmaps(image, heatmaps)
+    blank = draw.draw_heatmaps(image, heatmaps)
     assert len(np.unique(blank)) == 1 and blank[0, 0, 0] < 100
     heatmaps[2, 7, 0] = 1
-    changed = (render.draw_heatmaps(image, heatmaps) != blank).any(-1)
+    changed = (draw.draw_heatmaps(image, heatmaps) != blank).any(-1)
     y, x = np.argwhere(changed).mean(0)
     assert (y, x) == (19.5, 59.5)  # the cell's centre in pixels: 8 * (2, 7) + 3.5
     heatmaps[0, 0] = np.nan
-    render.draw_heatmaps(image, heatmaps)
+    draw.draw_heatmaps(image, heatmaps)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_paf_direction_is_hue_and_magnitude_brightness(vector, channels):
     pafs = np.zeros((8, 10, 38), np.float32)
     pafs[..., 4:6] = vector
     pafs[..., 8:10] = 0.1  # a weaker limb is hidden by a stronger
-    colour = render.draw_pafs(image, pafs)[30, 40].astype(int)
+    colour = draw.draw_pafs(image, pafs)[30, 40].astype(int)
     strong = max(colour)
     assert strong == pytest.approx(255 * 0.75 * np.hypot(*vector), abs=1)
     bright = {name for name, value in zip("rgb", colour, strict=True) if value > 0.4 * strong}
@@ -105,7 +105,7 @@ def test_panel_has_a_row_a_sample_and_six_columns():
     images = images.astype(np.uint8)
     maps = (np.zeros((2, 6, 8, 26)), np.zeros((2, 6, 8, 52)))
     people = np.stack([make_people(BODY25)] * 2)
-    panel = render.training_panel(images, maps, maps, people, BODY25)
+    panel = draw.training_panel(images, maps, maps, people, BODY25)
     height, width, zoom = 48, 64, 4  # small pictures are enlarged to at least 200 pixels
     assert panel.shape == (26 + 2 * (height * zoom + 6), 6 + 6 * (width * zoom + 6), 3)
     top, left = 26 + height * zoom + 6, 6  # the second sample's input
@@ -119,5 +119,5 @@ def test_panel_has_a_row_a_sample_and_six_columns():
 def test_a_skeleton_of_ones_own():
     own = Skeleton.from_dict({"name": "stick", "joints": ["head", "tail"], "limbs": [(0, 1)]})
     image = np.zeros((50, 50, 3), np.uint8)
-    drawn = render.draw_people(image, [[[10, 10, 1], [40, 40, 1]]], own)
+    drawn = draw.draw_people(image, [[[10, 10, 1], [40, 40, 1]]], own)
     assert drawn[25, 25].any() and not drawn[10, 40].any()

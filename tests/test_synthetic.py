@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from danceflax.data.synthetic import (
+from danceflax.errors import UserError
+from danceflax.prepare.synthetic import (
     DANCES,
     choreography,
     figure,
@@ -17,8 +18,7 @@ from danceflax.data.synthetic import (
     render_clip,
     write_dataset,
 )
-from danceflax.data.synthetic.camera import Camera
-from danceflax.errors import UserError
+from danceflax.prepare.synthetic.camera import Camera
 from danceflax.skeleton import COCO17_JOINTS
 
 SMALL = {"clips_per_dance": {"train": 1, "val": 1}, "frames_per_clip": 3, "size": (80, 64)}

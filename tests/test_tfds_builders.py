@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from conftest import letsdance_json, make_root, write_split
 
-from danceflax.data import tfds_builders
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import open_source
 from danceflax.errors import BadSampleError, UserError
 from danceflax.pose.augment import augment
+from danceflax.prepare import tfds
 from danceflax.skeleton import BODY25, COCO18
 
 
@@ -35,8 +35,8 @@ def make_set(root):
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     make_set(root)
-    for name in tfds_builders.BUILDERS:
-        tfds_builders.build(name, root)
+    for name in tfds.BUILDERS:
+        tfds.build(name, root)
     return root
 
 
@@ -74,7 +74,7 @@ def test_batches_are_those_of_the_folder(root):
 
 
 def test_clips_hold_the_frames_as_they_are(root):
-    clips, info = tfds_builders.open_set("video_clips", root, "train")
+    clips, info = tfds.open_set("video_clips", root, "train")
     source = LetsDanceSource(root, "train", COCO18)
     expected = {}
     for name in source.files.tolist():
@@ -100,19 +100,19 @@ def test_faults(tmp_path):
     with pytest.raises(UserError, match=r"build it: python prepare_data\.py tfds"):
         open_source(Config(source="tfds", root=str(tmp_path)), "train", COCO18)
     with pytest.raises(UserError, match="choose pose_frames or video_clips"):
-        tfds_builders.build("frames", tmp_path)
+        tfds.build("frames", tmp_path)
     (tmp_path / "keypoints" / names[1]).with_suffix(".json").write_text(
         letsdance_json(np.full((1, 17, 2), np.nan))
     )
     with pytest.raises(UserError, match=r"_0001\.json: .*not a number.*more than 1%") as error:
-        tfds_builders.build("pose_frames", tmp_path)
+        tfds.build("pose_frames", tmp_path)
     assert not isinstance(error.value, BadSampleError)
     assert not list(tmp_path.glob("tfds/pose_frames/*"))
 
 
 KILLED = """
 import os, signal, sys
-from danceflax.data.tfds_builders import build, pose_frames
+from danceflax.prepare.tfds import build, pose_frames
 decode, count = pose_frames.decode_image, 0
 def decode_or_die(*args):
     global count
@@ -126,8 +126,8 @@ build("pose_frames", sys.argv[1])
 
 WITHOUT_TENSORFLOW = """
 import sys
-from danceflax.data.tfds_builders import build, open_set
-from danceflax.data.tfds_source import TfdsSource
+from danceflax.prepare.tfds import build, open_set
+from danceflax.data.tfds import TfdsSource
 from danceflax.skeleton import COCO18
 for name in ("pose_frames", "video_clips"):
     build(name, sys.argv[1])
@@ -144,7 +144,7 @@ def test_a_killed_build_starts_clean_and_no_tensorflow_is_imported(tmp_path):
     left = os.listdir(tmp_path / "tfds" / "pose_frames")
     assert left and all(name.startswith("incomplete") for name in left)
     with pytest.raises(UserError, match="there is no such set"):
-        tfds_builders.open_set("pose_frames", tmp_path, "train")
+        tfds.open_set("pose_frames", tmp_path, "train")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW, tmp_path], capture_output=True, text=True
     )
@@ -155,7 +155,7 @@ def test_a_killed_build_starts_clean_and_no_tensorflow_is_imported(tmp_path):
 def test_a_built_set_stays_and_stands_alone(root, tmp_path):
     """The set is complete without the root; building again changes nothing."""
     before = {path: path.stat().st_mtime_ns for path in (root / "tfds").rglob("*")}
-    tfds_builders.build("pose_frames", root)
+    tfds.build("pose_frames", root)
     assert before == {path: path.stat().st_mtime_ns for path in (root / "tfds").rglob("*")}
     shutil.copytree(root / "tfds", tmp_path / "sets")
     source = open_source(Config(source="tfds", root=str(tmp_path / "sets")), "train", COCO18)

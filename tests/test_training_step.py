@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from danceflax.errors import UserError
-from danceflax.training import optimizers, parallel
+from danceflax.training import devices, optimizers
 from danceflax.training.step import AXIS, create_state, make_train_step
 
 GROUP = dict(
@@ -61,12 +61,12 @@ def run(steps=3, config=None, clip_norm=0.0, **options):
     )
     trained = optimizers.trained_parameters(labels, config)
     average = options.get("average_decay", 0) > 0
-    state = parallel.replicate(create_state({"params": params()}, optimizer, average))
-    step = parallel.map_step(
+    state = devices.replicate(create_state({"params": params()}, optimizer, average))
+    step = devices.map_step(
         make_train_step(loss_fn, optimizer, trained, schedules=schedules, **options)
     )
     for _ in range(steps):
-        state, metrics = step(state, parallel.shard(batch()))
+        state, metrics = step(state, devices.shard(batch()))
     return jax.device_get((state, metrics))
 
 
@@ -183,7 +183,7 @@ def test_schedules():
 
 def test_batches_must_fit_the_devices():
     with pytest.raises(UserError, match=r"config.batch_size=10 is not divisible by 1 devices x 4"):
-        parallel.check_batch_size(10, accumulate=4)
+        devices.check_batch_size(10, accumulate=4)
 
 
 def test_two_devices_update_like_one(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from test_i3d import random_variables
 
 from danceflax.errors import UserError
-from danceflax.models.two_stream import StreamClassifier, align
+from danceflax.models.streams import StreamClassifier, align
 
 PAIRS = [("rgb", "flow"), ("rgb", "pose"), ("flow", "pose")]
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import shared_data
 
 from danceflax.errors import UserError
-from danceflax.video.files import VideoWriter, list_inputs, read_video
+from danceflax.io.videos import VideoWriter, list_inputs, read_video
 
 
 def make_frames(height=65, width=97, count=7):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from danceflax.dance.augment import read_views
+from danceflax.dance.windows import draw_prediction, read_windows
 from danceflax.errors import UserError
+from danceflax.io.videos import VideoWriter
 from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import BODY25, COCO18
-from danceflax.video.clip_inputs import read_views
-from danceflax.video.files import VideoWriter
-from danceflax.video.windows import draw_prediction, read_windows
 
 CLIP = dict(
     frames=8, fps=12.5, stride=1, sampling="contiguous", size=32, crop=(1.0, 1.0), flip=0.0,

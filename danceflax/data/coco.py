@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from danceflax.data.images import read_image
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.images import read_image
 from danceflax.skeleton import COCO17_JOINTS, FOOT_JOINTS, convert_joints
 
 # A person to centre on has at least so many keypoints, so large a segmentation, and is so far from

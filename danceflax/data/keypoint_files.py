@@ -14,7 +14,13 @@ import pathlib
 import numpy as np
 
 from danceflax.errors import BadSampleError
-from danceflax.skeleton import ABSENT, BODY25, COCO17_JOINTS, COCO18, VISIBLE
+from danceflax.skeleton import (
+    ABSENT,
+    BODY25,
+    COCO17_JOINTS,
+    COCO18,
+    VISIBLE,
+)
 
 # The 2018 format's 14 parts (convolutional pose machines); no skeleton here has a "head".
 CPM14_JOINTS = (

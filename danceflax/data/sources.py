@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from danceflax.data.coco import CocoSource
-from danceflax.data.letsdance import LetsDanceSource
+from danceflax.data.frames import LetsDanceSource
 from danceflax.errors import UserError
 
 SOURCES = ("folder", "tfds", "coco")
@@ -32,7 +32,7 @@ def open_source(config, split, skeleton, training=False):
     if config.source == "folder":
         return LetsDanceSource(config.root, split, skeleton)
     if config.source == "tfds":
-        from danceflax.data.tfds_source import TfdsSource  # takes seconds to import
+        from danceflax.data.tfds import TfdsSource  # takes seconds to import
 
         return TfdsSource(config.root, split, skeleton)
     if config.source == "coco":

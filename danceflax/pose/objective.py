@@ -1,6 +1,6 @@
 """What pose training minimises, in the form `make_train_step` takes."""
 
-from danceflax.pose.losses import stage_losses
+from danceflax.pose.loss import stage_losses
 from danceflax.pose.targets import make_targets
 
 

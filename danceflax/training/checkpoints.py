@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from danceflax.errors import UserError
-from danceflax.training import parallel
+from danceflax.training import devices
 from danceflax.training.report import console
 
 FOLDER = "checkpoints"
@@ -94,7 +94,7 @@ def resume(workdir, state, config):
     resumed = restore_state(manager, state, config)
     if resumed:
         console.print(f"resuming {workdir} after step {int(resumed.step)}")
-    return manager, parallel.replicate(resumed or state)
+    return manager, devices.replicate(resumed or state)
 
 
 def open_manager(workdir, folder=None):
@@ -136,8 +136,8 @@ def save_state(manager, state, config, score=None):
     manager.save(
         int(state.step),
         args=ocp.args.Composite(
-            model=ocp.args.StandardSave(parallel.to_global(state.variables)),
-            training=ocp.args.StandardSave(parallel.to_global(training)),
+            model=ocp.args.StandardSave(devices.to_global(state.variables)),
+            training=ocp.args.StandardSave(devices.to_global(training)),
             config=ocp.args.JsonSave(config),
         ),
         metrics={} if score is None else {"score": float(score)},
@@ -186,7 +186,7 @@ def restore_state(manager, state, config):
             f"{where} does not fit this config's optimizer or network ({reason}); use another "
             "--workdir, or start from its weights with config.init_from"
         ) from None
-    model, training = parallel.to_local((restored["model"], restored["training"]))
+    model, training = devices.to_local((restored["model"], restored["training"]))
     params = training.get("params", model["params"])
     return state.replace(
         step=training["step"],

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, parallel
+from danceflax.training import checkpoints, devices
 from danceflax.training.report import Report, console
 from danceflax.training.signals import StopRequest
 
@@ -76,7 +76,7 @@ def fit(
     ):
         while step < config.steps and not stopping:
             batch, names = next(batches)
-            state, metrics = train_step(state, parallel.shard(batch))
+            state, metrics = train_step(state, devices.shard(batch))
             step += 1
             # The host reads step N - 1 while the devices work on step N.
             window = look(pending, window)

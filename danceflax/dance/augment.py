@@ -1,0 +1,245 @@
+"""Reads sampled frames of a clip and cuts them out: what a network eats, on the host.
+
+One square crop, one flip and one change of colours hold for all frames of a clip and for all that
+is read of it. Several evaluation views of a clip are stacked along a leading axis.
+
+    rgb     uint8 [T, S, S, 3]
+    flow    uint8 [T', S, S, 2], (x, y) in pixels of the crop; 0..255 stand for -bound..bound
+    people  float32 [T, P, J, 3], (x, y, visibility) in pixels of the crop
+
+A frame before a gap, and the last, has no flow: the nearest frame's that has stands in. A frame
+without a keypoint file shows nobody.
+"""
+
+import os
+
+import cv2
+import numpy as np
+
+from danceflax.data.clips import nearest, sample_frames
+from danceflax.data.flow import compute_flow, encode_flow
+from danceflax.data.frames import find_keypoints
+from danceflax.data.keypoint_files import read_keypoints
+from danceflax.errors import BadSampleError, UserError
+from danceflax.io.images import read_image
+from danceflax.prepare.flow import read_flow
+from danceflax.skeleton import convert_joints
+
+FLOW_FILES = "files"  # the flow source that reads what prepare_data.py flow wrote
+CROPS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # evaluation crops: places along the longer side
+
+
+def augment_clip(record, rng, *, needs, clip, flow, pose):
+    """A random clip of a record, for training: a random window, crop, flip and colours.
+
+    Args:
+      record: of a `ClipSource`.
+      rng: np.random.Generator, the only source of chance.
+      needs: which of "rgb", "flow", "people" to read.
+      clip: `config.clip`; see configs/classifier_base.py, as for `flow`.
+      flow: `config.streams.flow`.
+      pose: {"skeleton": a `Skeleton`, "max_people": P}, where people are needed.
+
+    Returns:
+      The arrays above and label int32 [], weight float32 [].
+
+    Raises:
+      BadSampleError: a file cannot be read.
+    """
+    indices = _sample(record, clip, rng=rng)
+    share, place = rng.uniform(*clip["crop"]), rng.random(2)
+    mirrored = rng.random() < clip["flip"]
+    colours = _random_colours(rng, clip["colour"])
+    view = (indices[0], share, place, mirrored, colours)
+    return _stack(record, [view], needs, clip["size"], flow, pose, squeeze=True)
+
+
+def read_views(record, *, needs, clip, flow, pose):
+    """The evaluation views of a record: `eval_clips` windows x `eval_crops` crops, [V, T, ...].
+
+    Arguments as for `augment_clip`, without chance.
+    """
+    if clip["eval_crops"] not in CROPS:
+        raise UserError(f"config.clip.eval_crops={clip['eval_crops']}; choose 1 or 3")
+    views = [
+        (window, clip["eval_crop"], (place, place), False, None)
+        for window in _sample(record, clip, clips=clip["eval_clips"])
+        for place in CROPS[clip["eval_crops"]]
+    ]
+    return _stack(record, views, needs, clip["size"], flow, pose)
+
+
+def crop_box(size, share, place):
+    """(x0, y0, side) in whole pixels of the square crop in a picture of (height, width).
+
+    Its side is `share` of the shorter side; `place` (x, y) in 0..1 says where between the edges.
+    """
+    height, width = size
+    side = max(1, round(share * min(height, width)))
+    return round(place[0] * (width - side)), round(place[1] * (height - side)), side
+
+
+def cut(image, box, size):
+    """The box of an image [H, W, C], resized to [size, size, C]."""
+    x0, y0, side = box
+    image = image[y0 : y0 + side, x0 : x0 + side]
+    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return image if side == size else cv2.resize(image, (size, size), interpolation=method)
+
+
+def cut_flow(flow, box, size):
+    """The box of a flow [h, w, 2], resized; its vectors are then in the new pixels."""
+    return cut(flow, box, size) * np.float32(size / box[2])
+
+
+def mirror_flow(encoded):
+    """The encoded flow uint8 [..., W, 2] of the mirrored clip: what went right goes left."""
+    mirrored = encoded[..., ::-1, :].copy()
+    mirrored[..., 0] = 255 - mirrored[..., 0]
+    return mirrored
+
+
+def place_people(people, box, size, mirrored, skeleton):
+    """Keypoints [..., J, 3] in the pixels of the crop; absent joints stay (0, 0, 0)."""
+    x0, y0, side = box
+    xy = (people[..., :2] - (x0 - 0.5, y0 - 0.5)) * (size / side) - 0.5
+    if mirrored:
+        xy = xy * (-1, 1) + (size - 1, 0)
+        people, xy = people[..., skeleton.flip, :], xy[..., skeleton.flip, :]
+    placed = np.concatenate([xy, people[..., 2:]], -1).astype(np.float32)
+    return np.where(people[..., 2:] > 0, placed, np.float32(0))
+
+
+def _sample(record, clip, **how):
+    options = {key: clip[key] for key in ("fps", "stride", "sampling")}
+    return sample_frames(record["numbers"], record["fps"], length=clip["frames"], **options, **how)
+
+
+def _stack(record, views, needs, size, flow, pose, squeeze=False):
+    """Reads every file of the views once, makes the views, and stacks them."""
+    read = _Files(record)
+    made = [{name: READERS[name](read, view, size, flow, pose) for name in needs} for view in views]
+    item = {name: np.stack([view[name] for view in made]) for name in needs}
+    item = {name: value[0] for name, value in item.items()} if squeeze else item
+    return item | {"label": np.int32(record["label"]), "weight": np.float32(1.0)}
+
+
+class _Files:
+    """The files of one record, each read once."""
+
+    def __init__(self, record):
+        self.record, self._kept = record, {}
+
+    def image(self, i):
+        return self._keep("rgb", i, self._image)
+
+    def flow(self, i):
+        return self._keep("flow", i, self._flow)
+
+    def people(self, i, pose):
+        return self._keep("people", i, lambda i: self._people(i, pose))
+
+    def frame_size(self):
+        """(height, width) of the clip's frames, by its first one."""
+        return self._keep("size", 0, lambda i: self.image(i).shape[:2])
+
+    def indices_with_flow(self):
+        return np.flatnonzero(np.diff(self.record["numbers"]) == 1)
+
+    def _keep(self, kind, i, make):
+        if (kind, i) not in self._kept:
+            self._kept[kind, i] = make(i)
+        return self._kept[kind, i]
+
+    def _image(self, i):
+        if "images" in self.record:  # a clip that is not on disk
+            return self.record["images"][i]
+        path = f"{self.record['folders']['rgb']}/{self.record['files'][i]}{self.record['suffix']}"
+        return read_image(path, f"{path} (of {self.record['where']})")
+
+    def _flow(self, i):
+        path = f"{self.record['folders']['flow']}/{self.record['files'][i]}.png"
+        try:
+            return read_flow(path)
+        except UserError as error:
+            raise BadSampleError(f"{error} (of {self.record['where']})") from None
+
+    def _people(self, i, pose):
+        """People of a frame, the largest first; nobody where there is no file."""
+        skeleton, limit = pose["skeleton"], pose["max_people"]
+        if "keypoint_files" in self.record:  # a clip that is not on disk
+            path = self.record["keypoint_files"][i]
+        else:
+            folder, file = self.record["folders"]["keypoints"], self.record["files"][i]
+            path = find_keypoints(folder, file + ".jpg")
+        people = np.zeros((0, skeleton.num_joints, 3), np.float32)
+        if os.path.exists(path):
+            people = convert_joints(*read_keypoints(path), skeleton.joints)[0]
+            factor = self.record.get("keypoint_scale", 1.0)  # of a frame that was shrunk
+            people[..., :2] = np.where(
+                people[..., 2:] > 0, (people[..., :2] + 0.5) * factor - 0.5, 0
+            )
+        seen = people[..., 2] > 0
+        extent = np.where(seen, people[..., 1], 0).max(1) - np.where(
+            seen, people[..., 1], np.inf
+        ).min(1, initial=np.inf)
+        people = people[np.argsort(-extent, kind="stable")][:limit]
+        padded = np.zeros((limit, skeleton.num_joints, 3), np.float32)
+        padded[: len(people)] = people
+        return padded
+
+
+def _read_rgb(files, view, size, flow, pose):
+    indices, share, place, mirrored, colours = view
+    frames = np.stack([_cut_frame(files, i, share, place, size) for i in indices])
+    frames = frames[:, :, ::-1] if mirrored else frames
+    if colours is not None:
+        frames = cv2.transform(frames.reshape(-1, size, 3), colours).reshape(frames.shape)
+    return frames
+
+
+def _read_flow(files, view, size, flow, pose):
+    """Flow of every k-th frame to the frame after it."""
+    indices, share, place, mirrored, _ = view
+    there = files.indices_with_flow()
+    if not len(there):
+        raise BadSampleError(f"{files.record['where']}: no two frames follow each other: no flow")
+    indices = there[nearest(there, indices[:: flow["every"]])]
+    result = []
+    for i in indices:
+        if flow["source"] == FLOW_FILES:
+            whole = files.flow(i)
+            vectors = cut_flow(whole, crop_box(whole.shape[:2], share, place), size)
+        else:
+            pair = (_cut_frame(files, j, share, place, size) for j in (i, i + 1))
+            pair = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair)
+            vectors = compute_flow(*pair, flow["source"])
+        result.append(vectors)
+    encoded = encode_flow(np.stack(result), flow["bound"])
+    return mirror_flow(encoded) if mirrored else encoded
+
+
+def _read_people(files, view, size, flow, pose):
+    indices, share, place, mirrored, _ = view
+    box = crop_box(files.frame_size(), share, place)
+    people = np.stack([files.people(i, pose) for i in indices])
+    return place_people(people, box, size, mirrored, pose["skeleton"])
+
+
+READERS = {"rgb": _read_rgb, "flow": _read_flow, "people": _read_people}
+
+
+def _cut_frame(files, i, share, place, size):
+    image = files.image(i)
+    return cut(image, crop_box(image.shape[:2], share, place), size)
+
+
+def _random_colours(rng, strengths):
+    """[3, 4] of one affine map of colours; strengths of brightness (grey levels), contrast and
+    saturation (distance of the factors from 1). None if all are 0."""
+    if not any(strengths):
+        return None
+    brightness, contrast, saturation = rng.uniform(-1, 1, 3) * np.asarray(strengths)
+    grey = np.full((3, 3), 1 / 3)
+    matrix = (1 + contrast) * (grey + (1 + saturation) * (np.eye(3) - grey))
+    return np.column_stack([matrix, np.full(3, 128 * -contrast + brightness)]).astype(np.float32)

@@ -1,0 +1,159 @@
+"""What a classifier eats: from the records of clips to its streams, on the host and the device.
+
+It is a plain dict, `inputs` of the checkpoint's config:
+
+    streams   list of "rgb", "flow", "pose"
+    clip      `config.clip`: length, frame rate, size, views
+    flow      `config.streams.flow`, or None
+    pose      `config.streams.pose`, or None
+    network   the checkpoint config of the OpenPose network behind the pose stream, or None; its
+              parameters are the classifier's group "openpose"
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from danceflax.dance.augment import augment_clip, read_views
+from danceflax.errors import UserError
+from danceflax.models.normalisation import normalise
+from danceflax.models.openpose import STRIDE
+from danceflax.models.streams import STREAMS
+from danceflax.pose.targets import make_targets
+
+NETWORK = "openpose"  # parameter group of the network behind the pose stream
+POSE_SOURCES = ("keypoints", "network", "features")
+POSE_MAPS = ("heatmaps", "both")
+
+
+class Classifier(NamedTuple):
+    """A network and what it eats.
+
+    Attributes:
+      model: a flax module.
+      inputs: the dict above.
+      normalisation: {"mean", "std"} of RGB.
+      skeleton: of the pose stream, or None.
+      network: the OpenPose module behind the pose stream, or None.
+    """
+
+    model: Any
+    inputs: dict
+    normalisation: dict
+    skeleton: Any = None
+    network: Any = None
+
+
+def make_inputs(streams, clip, network_config=None):
+    """The `inputs` dict of a training config's `streams` and `clip`."""
+    streams = {name: dict(streams[name]) for name in STREAMS if name in streams}
+    inputs = {"streams": list(streams), "clip": dict(clip)}
+    inputs |= {name: streams.get(name) for name in ("flow", "pose")}
+    pose = inputs["pose"]
+    if pose:
+        for key, known in (("source", POSE_SOURCES), ("maps", POSE_MAPS)):
+            if pose[key] not in known:
+                raise UserError(
+                    f"config.streams.pose.{key}={pose[key]!r}; choose {' or '.join(known)}"
+                )
+        if (pose["source"] != "keypoints") != bool(network_config):
+            raise UserError(
+                f"config.streams.pose.source={pose['source']!r}: the sources network and features "
+                "need an OpenPose checkpoint in config.streams.pose.network, keypoints none"
+            )
+    return inputs | {"network": network_config}
+
+
+def check_pose_grid(inputs):
+    """Raises UserError: the crop is no whole number of the pose stream's cells."""
+    pose, size = inputs["pose"], inputs["clip"]["size"]
+    stride = pose and (pose["stride"] if pose["source"] == "keypoints" else STRIDE)
+    if pose and size % stride:
+        raise UserError(f"config.clip.size={size} is no multiple of the pose stride {stride}")
+
+
+def needed(inputs):
+    """Which of "rgb", "flow", "people" are read from disk."""
+    pose = inputs["pose"]
+    people = bool(pose) and pose["source"] == "keypoints"
+    rgb = "rgb" in inputs["streams"] or (pose and not people)
+    names = [("rgb", rgb), ("flow", "flow" in inputs["streams"]), ("people", people)]
+    return tuple(name for name, wanted in names if wanted)
+
+
+def make_transforms(classifier):
+    """(record, rng -> item for training; record -> item with views for evaluation)."""
+    inputs = classifier.inputs
+    pose = inputs["pose"] and {
+        "skeleton": classifier.skeleton,
+        "max_people": inputs["pose"]["max_people"],
+    }
+    options = dict(needs=needed(inputs), clip=inputs["clip"], flow=inputs["flow"], pose=pose)
+    return functools.partial(augment_clip, **options), functools.partial(read_views, **options)
+
+
+def batch_shapes(classifier):
+    """The arrays that one clip brings."""
+    inputs, skeleton = classifier.inputs, classifier.skeleton
+    frames, size = inputs["clip"]["frames"], inputs["clip"]["size"]
+    every = inputs["flow"]["every"] if inputs["flow"] else 1
+    pose = inputs["pose"]
+    people = (pose["max_people"], skeleton.num_joints) if pose else ()
+    shapes = {
+        "rgb": ((frames, size, size, 3), np.uint8),
+        "flow": ((-(-frames // every), size, size, 2), np.uint8),
+        "people": ((frames, *people, 3), np.float32),
+    }
+    return {
+        name: jax.ShapeDtypeStruct((1, *shape), dtype)
+        for name, (shape, dtype) in shapes.items()
+        if name in needed(inputs)
+    }
+
+
+def make_prepare(classifier):
+    """Builds prepare(params, batch) -> {stream: float32 [B, T, ...]}, on the device."""
+    inputs = classifier.inputs
+
+    def prepare(params, batch):
+        clips = {}
+        if "rgb" in inputs["streams"]:
+            clips["rgb"] = normalise(batch["rgb"], classifier.normalisation)
+        if "flow" in inputs["streams"]:
+            clips["flow"] = batch["flow"].astype(jnp.float32) / 127.5 - 1.0
+        if "pose" in inputs["streams"]:
+            clips["pose"] = _pose_clip(classifier, params, batch)
+        return clips
+
+    return prepare
+
+
+def _pose_clip(classifier, params, batch):
+    """[B, T, h, w, C]: drawn from keypoints, or what the OpenPose network says of the frames.
+
+    Drawn maps are the network's targets, so that both hold the same channels.
+    """
+    pose, skeleton = classifier.inputs["pose"], classifier.skeleton
+    source = batch["people" if pose["source"] == "keypoints" else "rgb"]
+    frames = source.reshape(-1, *source.shape[2:])
+    cells = classifier.inputs["clip"]["size"] // pose["stride"]
+    if pose["source"] == "keypoints":
+        heatmaps, pafs = make_targets(
+            frames, skeleton, (cells, cells), pose["stride"], pose["sigma"]
+        )
+    else:
+        images = normalise(frames, classifier.inputs["network"]["normalisation"])
+        maps = classifier.network.apply({"params": params[NETWORK]}, images)
+        heatmaps, pafs = maps.heatmaps[-1], maps.pafs[-1]
+    if pose["source"] == "features":
+        maps = maps.features.astype(jnp.float32)
+    elif pose["maps"] == "both":
+        maps = jnp.concatenate([heatmaps[..., :-1], pafs], -1)
+    else:
+        maps = heatmaps[..., :-1]
+    if maps.shape[1] != cells:
+        maps = jax.image.resize(maps, (len(maps), cells, cells, maps.shape[-1]), "linear")
+    return maps.reshape(*source.shape[:2], *maps.shape[1:])

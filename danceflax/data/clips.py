@@ -1,0 +1,192 @@
+"""Clips: which there are, and which of their frames a network sees.
+
+A clip on disk is a list of numbered frames, with gaps, at the video's own frame rate. Its record
+only names them; `sample_frames` picks positions, and reading happens in `clip_inputs.py`.
+"""
+
+import collections
+import os
+import pathlib
+
+import numpy as np
+
+from danceflax.data.frames import SPLIT_FILES
+from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder, list_folder
+from danceflax.data.splits import list_clips
+from danceflax.errors import BadSampleError, UserError
+
+SAMPLING = ("contiguous", "uniform")
+CLIP_SECONDS = 10.0  # of every clip of Let's Dance, whatever its frame rate
+
+
+class ClipSource:
+    """The clips of one split, as records.
+
+    Opening reads the split file and looks at no frame. `source[i]` is a dict:
+
+        name       str "<dance>/<clip>"
+        label      int, the index of its dance in `class_names`
+        where      str, what messages call it
+        numbers    int [N], the frames' numbers, ascending; they may have gaps
+        files      N str "<dance>/<file>" without suffix, in the same order
+        suffix     str, of the frames
+        fps        float, the clip's own frames a second
+        folders    {"rgb": path, "flow": path, "keypoints": path}
+
+    Attributes:
+      class_names: the dances, sorted; or as given.
+      labels: int [N] of all clips.
+    """
+
+    def __init__(self, root, split, class_names=None, fps=0.0):
+        """Opens a Let's Dance root (see data/README.md).
+
+        Args:
+          root: the folder.
+          split: a name ("train"), or the path of a split file of frames or of clips.
+          class_names: the dances of the labels; by default those of this split.
+          fps: the clips' own frames a second; 0: every clip lasts 10 s, as in Let's Dance.
+
+        Raises:
+          UserError: no such root or split; a dance is not among class_names.
+        """
+        self.root, self._fps = pathlib.Path(root), fps
+        self._frames = self.root / find_folder(root, FRAME_FOLDERS)
+        keypoints = next((f for f in KEYPOINT_FOLDERS if (self.root / f).is_dir()), "keypoints")
+        self._folders = {
+            "rgb": str(self._frames),
+            "flow": str(self.root / "flow"),
+            "keypoints": str(self.root / keypoints),
+        }
+        self.split_file = _find_split(root, split)
+        self._clips = list_clips(self.split_file)
+        dances = sorted({clip.dance for clip in self._clips})
+        self.class_names = list(class_names or dances)
+        for clip in self._clips:
+            if clip.dance not in self.class_names:
+                raise UserError(
+                    f"{self.split_file}, row {clip.row}: the dance {clip.dance!r} is not among the "
+                    f"{len(self.class_names)} classes ({', '.join(self.class_names[:8])}, ...); "
+                    "train on a split that has it, or leave its clips out"
+                )
+        self.labels = np.array([self.class_names.index(clip.dance) for clip in self._clips])
+        self._found = {}  # frames on disk, for lists that only count them
+
+    def __len__(self):
+        return len(self._clips)
+
+    def __repr__(self):
+        return f"ClipSource({self.root}, {self.split_file}, {len(self)} clips)"
+
+    def __getitem__(self, index):
+        """Record `index`. Raises BadSampleError: no frame of the clip is there."""
+        clip = self._clips[index]
+        where = f"{clip.dance}/{clip.name} ({self.split_file}, row {clip.row})"
+        written = self._find_frames(clip) if clip.frames is None else clip.frames.tolist()
+        if not written:
+            raise BadSampleError(f"{where}: no frame is in {self._frames / clip.dance}")
+        pairs = sorted((int(number), number.decode()) for number in written)
+        numbers = np.array([number for number, _ in pairs])
+        # A clip of 301 frames at 30 a second lasts 10 s: its frames include both ends.
+        fps = self._fps or max(1.0, round((numbers[-1] - numbers[0]) / CLIP_SECONDS))
+        return {
+            "name": f"{clip.dance}/{clip.name}",
+            "label": int(self.labels[index]),
+            "where": where,
+            "numbers": numbers,
+            "files": [f"{clip.dance}/{clip.name}_{text}" for _, text in pairs],
+            "suffix": ".jpg",
+            "fps": float(fps),
+            "folders": self._folders,
+        }
+
+    def _find_frames(self, clip):
+        if clip.dance not in self._found:
+            found = collections.defaultdict(list)
+            for name in list_folder(self._frames / clip.dance):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() == ".jpg":
+                    found[stem.rpartition("_")[0]].append(stem.rpartition("_")[2].encode())
+            self._found[clip.dance] = found
+        return [n for n in self._found[clip.dance].get(clip.name, []) if n.isdigit()]
+
+
+def _find_split(root, split):
+    """The split file of a root by name, clip lists before frame lists; or the file itself."""
+    names = sorted(SPLIT_FILES, key=lambda name: "videos" not in name)
+    for path in [*(pathlib.Path(root) / name.format(split) for name in names), pathlib.Path(split)]:
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{root}: no split {split!r}: neither {names[0].format(split)} nor "
+        f"{names[1].format(split)} is there; make one with prepare_data.py split"
+    )
+
+
+def check_classes(train, val):
+    """Raises UserError: fewer than two classes, or a split has no clip of some class."""
+    if len(train.class_names) < 2:
+        raise UserError(f"{train.split_file}: one dance only; a classifier needs two or more")
+    for source in (train, val):
+        absent = sorted(set(range(len(train.class_names))) - set(source.labels.tolist()))
+        if absent:
+            names = ", ".join(train.class_names[k] for k in absent)
+            raise UserError(
+                f"{source.split_file}: has no clip of {names}; every split needs clips of each of "
+                f"the {len(train.class_names)} classes"
+            )
+
+
+def sample_frames(
+    numbers, native_fps, *, length, fps=25.0, stride=1, sampling="contiguous", clips=1, rng=None
+):
+    """Picks the frames of clips of `length` frames.
+
+    "contiguous": `length` frames `stride` / `fps` seconds apart; with rng from a random start, else
+    `clips` windows spread evenly from the first possible start to the last. What is shorter than
+    that is padded by playing it again from its beginning.
+    "uniform": the whole is cut into `length` equal segments with a frame of each (Wang et al. 2016,
+    temporal segment networks); with rng a random one, else the k-th of `clips` steps.
+
+    A frame that is missing is stood in for by the nearest one that is there.
+
+    Args:
+      numbers: int [N] ascending frame numbers.
+      native_fps: how many of them make a second.
+      length: T, frames a clip.
+      fps: frames a second to resample to; 0 keeps the native rate. "uniform" does without.
+      stride: every stride-th of the resampled frames.
+      sampling: as above.
+      clips: how many clips, without rng.
+      rng: np.random.Generator for one random clip.
+
+    Returns:
+      int [clips, length], indices into `numbers`.
+    """
+    if sampling not in SAMPLING:
+        raise UserError(f"config.clip.sampling {sampling!r}; choose {' or '.join(SAMPLING)}")
+    numbers = np.asarray(numbers)
+    extent = numbers[-1] - numbers[0] + 1  # native frames, gaps included
+    k = np.arange(length)
+    if sampling == "uniform":
+        within = rng.random((1, length)) if rng else (np.arange(clips)[:, None] + 0.5) / clips
+        wanted = np.floor((k + within) * extent / length)
+    else:
+        step = stride * (native_fps / fps if fps else 1.0)
+        room = max(0.0, extent - 1 - (length - 1) * step)
+        starts = rng.uniform(0, room, 1) if rng else _spread(room, clips)
+        wanted = np.rint(starts[:, None] + k * step) % extent
+    return nearest(numbers, numbers[0] + wanted.astype(int))
+
+
+def nearest(numbers, wanted):
+    """Indices of the ascending `numbers` nearest to the wanted ones; of two, the earlier."""
+    right = np.clip(np.searchsorted(numbers, wanted), 1, max(1, len(numbers) - 1))
+    right = np.minimum(right, len(numbers) - 1)
+    left = np.maximum(right - 1, 0)
+    return np.where(wanted - numbers[left] <= numbers[right] - wanted, left, right)
+
+
+def _spread(room, clips):
+    """`clips` numbers from 0 to room; the middle if it is one."""
+    return np.linspace(0, room, clips) if clips > 1 else np.array([room / 2])

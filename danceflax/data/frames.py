@@ -1,0 +1,161 @@
+"""A Let's Dance root: frames on disk, one keypoint file each.
+
+ROOT/frames/<dance>/<clip>_<frame>.jpg          or ROOT/rgb/...
+ROOT/keypoints/<dance>/<clip>_<frame>.json      or ROOT/densepose/rgb/...; .txt as well
+ROOT/pose_training_split/<split>.csv            or ROOT/videos_split/<split>_videos.csv
+"""
+
+import os
+import pathlib
+
+import numpy as np
+
+from danceflax.data import splits
+from danceflax.data.keypoint_files import read_keypoints
+from danceflax.data.root import (
+    FRAME_FOLDERS,
+    KEYPOINT_FOLDERS,
+    KEYPOINT_SUFFIXES,
+    find_folder,
+    open_index,
+)
+from danceflax.errors import UserError
+from danceflax.io.images import read_image
+from danceflax.skeleton import convert_joints
+
+SPLIT_FILES = ("pose_training_split/{}.csv", "videos_split/{}_videos.csv", "{}")
+
+# A person's box is the extent of the keypoints and this fraction of its longer side on each side:
+# keypoints end at the eyes and ankles, people do not.
+BOX_MARGIN = 0.1
+
+
+class LetsDanceSource:
+    """Frames and keypoints of one split, as records (docs/architecture.md).
+
+    Opening reads the split file and looks at no frame. A record costs one image and one keypoint
+    file. A frame on which nobody was found is a record without people.
+
+    Attributes:
+      files: [N] bytes, `<dance>/<file>` of each frame; record i's name is ROOT's folder and that.
+      skeleton: the records' skeleton.
+    """
+
+    def __init__(self, root, split, skeleton):
+        """Opens a root.
+
+        Args:
+          root: the folder described above.
+          split: a name ("train"), the path of a split file, or "all" for every frame there is.
+          skeleton: the `Skeleton` that records are converted to.
+
+        Raises:
+          UserError: no such root, folder or split file; the split file is at fault or empty.
+        """
+        self.root = pathlib.Path(root)
+        self.skeleton = skeleton
+        self.frame_folder = find_folder(self.root, FRAME_FOLDERS)
+        self.keypoint_folder = find_folder(self.root, KEYPOINT_FOLDERS)
+        self.split_file = None if split == "all" else find_split(self.root, split)
+        self.files, self._rows = list_frames(self.root, self.split_file)
+        if not len(self.files):
+            raise UserError(
+                f"{self.split_file or self.root / self.frame_folder}: the split is empty; none of "
+                f"its frames is under {self.root / self.frame_folder}"
+            )
+
+    def __len__(self):
+        return len(self.files)
+
+    def __repr__(self):
+        return f"LetsDanceSource({self.root}, {self.split_file or 'all'}, {len(self)} frames)"
+
+    def __getitem__(self, index):
+        """Reads record `index`. Raises BadSampleError: its image or keypoints cannot be read."""
+        file = self.files[index].decode()
+        image_path = f"{self.root}/{self.frame_folder}/{file}"
+        keypoint_path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
+        image = read_image(image_path, self._where(index, image_path))
+        people, joints = read_keypoints(keypoint_path, self._where(index, keypoint_path))
+        return make_record(
+            image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
+        )
+
+    def _where(self, index, path):
+        row = self._rows[index]
+        return f"{path} ({self.split_file}, row {row})" if row else path
+
+
+def find_keypoints(folder, file):
+    """The keypoint file of a frame `<dance>/<file>`; where it should be, if there is none."""
+    stem = f"{folder}/{os.path.splitext(file)[0]}"
+    for suffix in KEYPOINT_SUFFIXES:
+        if os.path.exists(stem + suffix):
+            return stem + suffix
+    return stem + KEYPOINT_SUFFIXES[0]
+
+
+def make_record(image, people, joints, skeleton, name, index):
+    """The record (docs/architecture.md) of a frame and its people as `read_keypoints` gives them.
+
+    People of whom the skeleton has no joint are left out.
+    """
+    people, labelled = convert_joints(people, joints, skeleton.joints)
+    people = people[(people[..., 2] > 0).any(1)]
+    return {
+        "image": image,
+        "people": people,
+        "boxes": estimate_boxes(people),
+        "mask": None,
+        "labelled": labelled,
+        "main": -1,
+        "name": name,
+        "id": int(index),
+    }
+
+
+def estimate_boxes(people):
+    """[P, J, 3] keypoints to [P, 4] boxes (x, y, width, height) in pixels, BOX_MARGIN wider."""
+    present = people[..., 2:] > 0
+    low = np.where(present, people[..., :2], np.inf).min(1, initial=np.inf)
+    high = np.where(present, people[..., :2], -np.inf).max(1, initial=-np.inf)
+    margin = BOX_MARGIN * (high - low).max(-1, keepdims=True, initial=0)
+    return np.concatenate([low - margin, high - low + 2 * margin], -1).astype(np.float32)
+
+
+def find_split(root, split):
+    """The split file of that name under a root, or at that path. Raises UserError: none is."""
+    candidates = [pathlib.Path(root) / name.format(split) for name in SPLIT_FILES]
+    for path in [*candidates, pathlib.Path(split)]:
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{root}: no split {split!r}: neither {' nor '.join(map(str, candidates[:2]))} is there; "
+        f'make one, or use "all"'
+    )
+
+
+def list_frames(root, split_file=None):
+    """The `splits.Frames` of a split file, of either kind; of every frame of the root if None.
+
+    Only a clip list that counts frames without naming them needs a look into the root: frame
+    numbers start at 0 or 1 and have gaps, so what counts is what is there.
+    """
+    if split_file is None:
+        files = open_index(root).files
+        return splits.Frames(files, np.zeros(len(files), np.int32))
+    if not splits.is_clip_list(split_file):
+        return splits.read_frames(split_file)
+    clips = splits.read_clips(split_file)
+    if clips[0].frames is not None:
+        names = [
+            np.char.add(f"{clip.dance}/{clip.name}_".encode(), np.char.add(clip.frames, b".jpg"))
+            for clip in clips
+        ]
+        rows = np.repeat([clip.row for clip in clips], [clip.num_frames for clip in clips])
+        return splits.Frames(np.concatenate(names), rows.astype(np.int32))
+    clip_rows = {f"{clip.dance}/{clip.name}".encode(): clip.row for clip in clips}
+    files = open_index(root).files
+    rows = [clip_rows.get(file.rpartition(b"_")[0], 0) for file in files.tolist()]
+    rows = np.array(rows, np.int32)
+    return splits.Frames(files[rows > 0], rows[rows > 0])

@@ -1,0 +1,1 @@
+"""Touching the disk, processes and the screen: one way each."""

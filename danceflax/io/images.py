@@ -1,0 +1,87 @@
+"""Reads images, and refuses those that are damaged, instead of training on half of one."""
+
+import pathlib
+import struct
+
+import cv2
+import numpy as np
+
+from danceflax.errors import BadSampleError
+
+MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
+
+READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
+
+
+def read_image(path, where=None):
+    """Returns the image file as uint8 [H, W, 3] RGB, turned upright as its EXIF data says.
+
+    Args:
+      path: the file.
+      where: what error messages call it; the path by default.
+
+    Raises:
+      BadSampleError: the file is missing, empty, truncated, too large, or not an image.
+    """
+    where = where or path
+    return decode_image(read_bytes(path, where), where)
+
+
+def read_bytes(path, where):
+    """A file's bytes. Raises BadSampleError: it cannot be read."""
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
+
+
+def decode_image(data, where):
+    """`read_image` of a file's bytes; `where` is what error messages call it."""
+    if not data:
+        raise _bad("empty", where, "the file is empty; extract or download it again")
+    if _is_truncated(data):
+        raise _bad("truncated", where, "the image is cut short; extract or download it again")
+    height, width = _size(data)
+    if height * width > MAX_PIXELS:
+        raise _bad(
+            "too large",
+            where,
+            f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it",
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), READ_RGB or cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise _bad("unreadable", where, "cannot be decoded as an image")
+    return image if READ_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _bad(fault, where, message):
+    """A BadSampleError that `danceflax.prepare.check` can count by kind."""
+    error = BadSampleError(f"{where}: {message}")
+    error.fault = fault
+    return error
+
+
+def _is_truncated(data):
+    """A JPEG or PNG without its end marker; OpenCV would fill in the rest with grey."""
+    if data.startswith(b"\xff\xd8"):  # some cameras pad the file after the marker
+        return b"\xff\xd9" not in data[-4096:]
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-4096:]
+    return False
+
+
+def _size(data):
+    """(height, width) as a JPEG's or PNG's header states; (0, 0) for other formats."""
+    if data.startswith(b"\x89PNG") and len(data) >= 24:
+        width, height = struct.unpack_from(">II", data, 16)
+        return height, width
+    position = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            return struct.unpack_from(">HH", data, position + 5)
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return 0, 0

@@ -1,0 +1,1 @@
+"""Making data sets ready: one module a command of prepare_data.py."""

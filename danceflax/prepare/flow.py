@@ -1,0 +1,122 @@
+"""Flow computed ahead: a file a frame beside a root's frames.
+
+ROOT/flow/<dance>/<clip>_<frame>.png    from this frame to the next, grey uint8 [2 h, w]: the x
+                                        component above the y component, see `encode_flow`
+ROOT/flow/flow.json                     method, shorter side, bound
+
+The last frame of a clip has none, nor has a frame whose successor is missing.
+"""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import typing
+
+import cv2
+import numpy as np
+
+from danceflax.data.flow import (
+    BOUND,
+    available_methods,
+    compute_flow,
+    decode_flow,
+    encode_flow,
+)
+from danceflax.errors import UserError
+from danceflax.prepare.frames import shrink_size
+
+NOTE = "flow.json"
+
+
+class Task(typing.NamedTuple):
+    """The frames of one clip, in order: files `<dance>/<clip>_<frame>.jpg` under `frames`."""
+
+    root: str
+    frame_folder: str
+    files: tuple
+    method: str
+    short_side: int
+
+
+def plan_flow(root, frame_folder, files, method="dis", short_side=256):
+    """A `Task` for each clip of `files` ([N] bytes, sorted), and ROOT/flow/flow.json.
+
+    Raises:
+      UserError: the method is not known, or the flow that is there was made in another way.
+    """
+    if method not in available_methods():
+        raise UserError(
+            f"flow method {method!r} is not there; choose {' or '.join(available_methods())} "
+            "(tvl1 needs opencv-contrib-python-headless)"
+        )
+    settings = {"method": method, "short_side": short_side, "bound": BOUND}
+    note = pathlib.Path(root, "flow", NOTE)
+    if note.exists() and (found := json.loads(note.read_text())) != settings:
+        raise UserError(f"{note}: the flow there was made with {found}; remove it, or go on so")
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps(settings) + "\n")
+    clips = {}
+    for file in files.tolist():
+        clips.setdefault(file.rpartition(b"_")[0], []).append(file.decode())
+    return [
+        Task(str(root), frame_folder, tuple(found), method, short_side) for found in clips.values()
+    ]
+
+
+def write_flow(task):
+    """Computes the flow of a clip; what is there is not made again. (files written, messages)."""
+    frames = pathlib.Path(task.root, task.frame_folder)
+    read = functools.lru_cache(maxsize=1)(lambda file: _read_grey(frames / file, task.short_side))
+    messages, count = [], 0
+    for file, following in itertools.pairwise(task.files):
+        output = pathlib.Path(task.root, "flow", file).with_suffix(".png")
+        if _number(following) != _number(file) + 1 or output.exists():
+            continue
+        try:
+            a, b = read(file), read(following)
+            if a.shape != b.shape:
+                raise UserError(f"{frames / following}: not of the size of the frame before it")
+        except UserError as error:
+            messages.append(str(error))
+            continue
+        _write(output, compute_flow(a, b, task.method))
+        count += 1
+    return count, messages
+
+
+def read_flow(path):
+    """The flow of a file, float32 [h, w, 2]. Raises UserError: it cannot be read."""
+    data = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if data is None or len(data) % 2:
+        raise UserError(f"{path}: no flow can be read; make it by prepare_data.py flow")
+    return decode_flow(np.stack(np.split(data, 2), -1))
+
+
+def _number(file):
+    digits = os.path.splitext(file)[0].rpartition("_")[2]
+    return int(digits) if digits.isdecimal() else -2
+
+
+def _read_grey(path, short_side):
+    frame = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if frame is None:
+        raise UserError(f"{path}: cannot be read as an image")
+    size = shrink_size(frame.shape[::-1], short_side)
+    if size != frame.shape[::-1]:
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return frame
+
+
+def _write(path, flow):
+    encoded = encode_flow(flow)
+    data = np.concatenate([encoded[..., 0], encoded[..., 1]])
+    data = cv2.imencode(".png", data)[1]
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

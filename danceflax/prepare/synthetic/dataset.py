@@ -1,0 +1,214 @@
+"""Writes rendered clips to disk in the Let's Dance layout."""
+
+import base64
+import concurrent.futures
+import csv
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+
+import cv2
+import numpy as np
+
+from danceflax.errors import UserError
+from danceflax.prepare.synthetic.choreography import DANCES
+from danceflax.prepare.synthetic.render import CROWD, render_clip
+from danceflax.skeleton import COCO17_JOINTS
+
+VERSION = 2  # of the pictures: another number means other bytes for the same arguments
+CLIPS_PER_DANCE = {"train": 8, "val": 1, "test": 1}
+
+
+def write_dataset(
+    root,
+    *,
+    seed=0,
+    clips_per_dance=None,
+    frames_per_clip=32,
+    fps=12.5,
+    size=(256, 256),
+    max_people=4,
+    workers=None,
+    progress=None,
+):
+    """Renders a set of dance clips: frames, keypoints and both kinds of split files.
+
+    Every clip has dancers, clothes, a place and a camera of its own, so the splits share none. The
+    files are functions of the arguments (workers apart). The set appears under `root` when it is
+    complete; until then it grows in `<root>.partial`.
+
+        frames/<dance>/<clip>_<frame>.jpg, keypoints/<dance>/<clip>_<frame>.json
+        pose_training_split/<split>.csv    file_path,dance_type         a row a frame
+        videos_split/<split>_videos.csv    video_id,dance_type,frames   a row a clip
+        synthetic.json                     the arguments
+
+    Args:
+      root: the folder to make. A complete set that the same arguments wrote is left as it is.
+      seed: int.
+      clips_per_dance: dict of split name -> clips of each dance; by default CLIPS_PER_DANCE.
+      frames_per_clip, fps: length of a clip in frames, and frames per second.
+      size: (width, height) in pixels.
+      max_people: at most this many dancers in a picture, 1 to 4.
+      workers: processes; by default one a CPU core.
+      progress: called as progress(done, total) after every clip.
+
+    Returns:
+      pathlib.Path of the root.
+
+    Raises:
+      UserError: an argument is out of range, the root holds something else, or cannot be written.
+    """
+    root = pathlib.Path(os.path.abspath(root))
+    clips_per_dance = dict(CLIPS_PER_DANCE if clips_per_dance is None else clips_per_dance)
+    arguments = {
+        "version": VERSION, "seed": seed, "clips_per_dance": clips_per_dance,
+        "frames_per_clip": frames_per_clip, "fps": fps, "size": list(size),
+        "max_people": max_people,
+    }  # fmt: skip
+    _check_arguments(arguments)
+    if _is_written(root, arguments):
+        return root
+    jobs = [
+        (split, dance, number)
+        for split, count in clips_per_dance.items()
+        for dance in DANCES
+        for number in range(count)
+    ]
+    partial = root.with_name(root.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    tasks = [(partial, arguments, *job) for job in jobs]
+    try:
+        for folder in ("frames", "keypoints"):
+            for dance in DANCES:
+                (partial / folder / dance).mkdir(parents=True)
+        for done, _ in enumerate(_run(_write_clip, tasks, workers), 1):
+            if progress:
+                progress(done, len(jobs))
+        _write_splits(partial, root.name, arguments, jobs)
+        (partial / "synthetic.json").write_text(json.dumps(arguments, indent=2) + "\n")
+        if root.exists():
+            root.rmdir()  # empty, as _is_written made sure
+        os.replace(partial, root)
+    except OSError as error:
+        raise UserError(f"{root}: the synthetic set cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return root
+
+
+def _check_arguments(arguments):
+    counts = arguments["clips_per_dance"]
+    rules = {
+        "seed": (isinstance(arguments["seed"], int) and arguments["seed"] >= 0, "an int >= 0"),
+        "clips_per_dance": (counts and min(counts.values()) > 0, "a positive int for each split"),
+        "frames_per_clip": (0 < arguments["frames_per_clip"] <= 9999, "1 to 9999"),
+        "fps": (arguments["fps"] > 0, "positive"),
+        "size": (min(arguments["size"]) >= 32, "(width, height) of at least 32"),
+        "max_people": (1 <= arguments["max_people"] <= len(CROWD), f"1 to {len(CROWD)}"),
+    }
+    for name, (holds, expected) in rules.items():
+        if not holds:
+            raise UserError(f"synthetic set: {name} is {arguments[name]!r} and must be {expected}")
+
+
+def _is_written(root, arguments):
+    """Whether the root holds this set; False if there is nothing there."""
+    note = root / "synthetic.json"
+    if note.is_file():
+        try:
+            found = json.loads(note.read_text())
+        except ValueError:
+            found = None
+        if found == arguments:
+            return True
+        raise UserError(
+            f"{root}: holds a synthetic set written with other arguments ({note.name} lists them); "
+            "remove the folder or write to another one"
+        )
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(
+            f"{root}: exists and is no synthetic set; remove it or write to another one"
+        )
+    return False
+
+
+def _run(function, tasks, workers):
+    """Maps `function` over the tasks in fresh processes (none for one worker), in order."""
+    workers = min(workers or os.cpu_count(), len(tasks))
+    if workers == 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        try:
+            yield from pool.map(function, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _write_clip(task):
+    """Renders one clip and writes its pictures and keypoints."""
+    root, arguments, split, dance, number = task
+    seeds = [arguments["seed"], *split.encode(), DANCES.index(dance), number]
+    images, people = render_clip(
+        seeds, dance, arguments["frames_per_clip"], arguments["fps"], arguments["size"],
+        max_people=arguments["max_people"],
+    )  # fmt: skip
+    quality = int(np.random.default_rng(seeds).integers(82, 96))
+    clip = _clip_name(arguments["seed"], split, dance, number)
+    for t, (image, persons) in enumerate(zip(images, people, strict=True), 1):
+        name = f"{dance}/{clip}_{t:04d}"
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+        (root / f"frames/{name}.jpg").write_bytes(jpeg)
+        (root / f"keypoints/{name}.json").write_text(json.dumps(_list_people(persons)))
+
+
+def _list_people(persons):
+    """[P, 17, 3] -> what the set's JSON holds: a list of [["person"], [name, [x, y]], ...]."""
+    people = []
+    for person in persons:
+        seen = [
+            [name, [round(float(x), 2), round(float(y), 2)]]
+            for name, (x, y, v) in zip(COCO17_JOINTS, person, strict=True)
+            if v
+        ]
+        if seen:
+            people.append([["person"], *seen])
+    return people
+
+
+def _clip_name(seed, split, dance, number):
+    """<11 characters, as a video site names its videos>_<start second>."""
+    digest = hashlib.sha256(f"{seed} {split} {dance} {number}".encode()).digest()
+    return f"{base64.urlsafe_b64encode(digest)[:11].decode()}_{digest[-1]:03d}"
+
+
+def _write_splits(root, name, arguments, jobs):
+    """Writes the files that list frames and clips; paths begin as users have them, with data/."""
+    frames = [f"{t:04d}" for t in range(1, arguments["frames_per_clip"] + 1)]
+    for folder in ("pose_training_split", "videos_split"):
+        (root / folder).mkdir()
+    for split in arguments["clips_per_dance"]:
+        clips = [(_clip_name(arguments["seed"], *job), job[1]) for job in jobs if job[0] == split]
+        rows = [
+            (f"data/{name}/frames/{dance}/{clip}_{frame}.jpg", dance)
+            for clip, dance in clips
+            for frame in frames
+        ]
+        _write_csv(root / f"pose_training_split/{split}.csv", ("file_path", "dance_type"), rows)
+        rows = [(clip, dance, str(frames)) for clip, dance in clips]
+        header = ("video_id", "dance_type", "frames")
+        _write_csv(root / f"videos_split/{split}_videos.csv", header, rows)
+
+
+def _write_csv(path, header, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([header, *rows])

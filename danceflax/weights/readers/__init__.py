@@ -1,0 +1,1 @@
+"""Weight files of other frameworks to {name: array}, without the frameworks and running no code."""
