@@ -34,6 +34,8 @@ from danceflax.data.clips import ClipSource
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
 from danceflax.errors import UserError
+from danceflax.io.console import console, print_table
+from danceflax.io.files import write_json
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.pose import evaluate as validation
@@ -44,7 +46,6 @@ from danceflax.pose.metrics import table_rows
 from danceflax.pose.objective import make_loss
 from danceflax.skeleton import Skeleton
 from danceflax.training import devices
-from danceflax.training.report import console, print_table, write_json
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"

@@ -27,13 +27,14 @@ from danceflax.dance import classifiers
 from danceflax.dance.predict import make_video_classifier
 from danceflax.dance.windows import draw_prediction
 from danceflax.errors import UserError
+from danceflax.io.console import console
+from danceflax.io.files import write_json
 from danceflax.io.images import read_image
 from danceflax.io.videos import VideoWriter, list_inputs, read_video
 from danceflax.pose.draw import draw_people
 from danceflax.pose.metrics import person_results
 from danceflax.pose.openpose_json import write_people
 from danceflax.pose.predict import PosePredictor
-from danceflax.training.report import console, write_json
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a workdir, a step in it, or converted weights"

@@ -130,7 +130,7 @@ def flow(args):
     files = indexing.open_index(args.root).files
     tasks = flow_files.plan_flow(args.root, folder, files, args.method, args.short_side)
     with show_progress("computing flow", "clips") as progress:
-        results = list(run_tasks(flow_files.write_flow, tasks, args.workers, progress))
+        results = list(run_tasks(flow_files.compute_clip, tasks, args.workers, progress))
     print(f"{args.root}/flow: {sum(count for count, _ in results):,} files written")
     return print_faults([message for _, messages in results for message in messages])
 

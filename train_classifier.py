@@ -23,9 +23,9 @@ from danceflax.dance.inputs import make_prepare, make_transforms
 from danceflax.data.clips import ClipSource, check_classes
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset
+from danceflax.io.console import console
 from danceflax.training import checkpoints, devices, optimizers
 from danceflax.training.loop import fit
-from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
 
 CONFIG = cli.define_config()

@@ -19,6 +19,7 @@ from danceflax import api, cli
 from danceflax import skeleton as skeletons
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_source
+from danceflax.io.console import console
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
@@ -29,7 +30,6 @@ from danceflax.pose.inference import make_estimator
 from danceflax.pose.objective import make_loss
 from danceflax.training import checkpoints, devices, optimizers
 from danceflax.training.loop import fit
-from danceflax.training.report import console
 from danceflax.training.step import create_state, make_train_step
 
 CONFIG = cli.define_config()

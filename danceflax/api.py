@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
+from danceflax.io.console import console
 from danceflax.models import (
     c3d,
     frames,
@@ -16,7 +17,6 @@ from danceflax.models import (
 )
 from danceflax.pose.predict import PosePredictor
 from danceflax.training import checkpoints
-from danceflax.training.report import console
 
 MODELS = {  # the module, and the skeleton of the published network
     "openpose_coco": (openpose.OpenPoseCOCO, "coco18"),

@@ -11,8 +11,7 @@ from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 from danceflax.errors import UserError
-
-_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+from danceflax.io.console import errors
 
 
 def run(main, doc):
@@ -57,7 +56,7 @@ def parse_size(name, words, multiple=8):
 
 def fail(message):
     """Prints one line and exits with status 2."""
-    _errors.print(f"error: {message}")
+    errors.print(f"error: {message}")
     sys.exit(2)
 
 

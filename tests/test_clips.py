@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from danceflax.dance import augment
 from danceflax.data.clips import ClipSource, check_classes, nearest, sample_frames
-from danceflax.data.flow import decode_flow
 from danceflax.errors import BadSampleError, UserError
-from danceflax.prepare.flow import plan_flow, write_flow
+from danceflax.io.flow_files import decode_flow
+from danceflax.prepare.flow import compute_clip, plan_flow
 from danceflax.skeleton import COCO18
 
 CLIP = dict(
@@ -140,7 +140,7 @@ def test_flow_files_are_scaled_and_missing_ones_stood_in_for(tmp_path):
     source = ClipSource(root, "train", fps=12.0)
     files = np.array([f"{f}.jpg".encode() for i in range(2) for f in source[i]["files"]])
     for task in plan_flow(root, "frames", files, short_side=96):
-        write_flow(task)
+        compute_clip(task)
     view = dict(needs=("flow",), clip=CLIP | {"eval_clips": 1, "frames": 6}, pose=None)
     live = augment.read_views(source[0], flow=FLOW, **view)["flow"]
     kept = augment.read_views(source[0], flow=FLOW | {"source": "files"}, **view)["flow"]

@@ -3,17 +3,12 @@ import numpy as np
 import pytest
 from conftest import shared_data
 
-from danceflax.data.flow import (
-    BOUND,
-    available_methods,
-    compute_flow,
-    decode_flow,
-    encode_flow,
-)
+from danceflax.data.flow import available_methods, compute_flow
 from danceflax.data.root import open_index
 from danceflax.errors import UserError
+from danceflax.io.flow_files import BOUND, decode_flow, encode_flow, read_flow
 from danceflax.io.videos import read_video
-from danceflax.prepare import flow as flow_files
+from danceflax.prepare.flow import compute_clip, plan_flow
 
 
 def textured(rng, size=(96, 128)):
@@ -78,8 +73,8 @@ def root(tmp_path):
 
 
 def write_all(root, **options):
-    tasks = flow_files.plan_flow(root, "frames", open_index(root).files, **options)
-    return [flow_files.write_flow(task) for task in tasks]
+    tasks = plan_flow(root, "frames", open_index(root).files, **options)
+    return [compute_clip(task) for task in tasks]
 
 
 def test_files_follow_the_frames_and_their_gaps(root):
@@ -92,7 +87,7 @@ def test_files_follow_the_frames_and_their_gaps(root):
         "klmnopqrstu_010_0001.png",
     ]
     for name in files:
-        flow = flow_files.read_flow(root / "flow" / "tap" / name)
+        flow = read_flow(root / "flow" / "tap" / name)
         assert flow.shape == (40, 60, 2)
         np.testing.assert_allclose(np.median(flow, (0, 1)), (0.5, 0), atol=0.17)
 
@@ -104,7 +99,7 @@ def test_flow_goes_on_where_it_stopped_and_never_mixes(root):
     with pytest.raises(UserError, match=r"flow\.json: the flow there was made with .*dis"):
         write_all(root, method="farneback")
     with pytest.raises(UserError, match="no flow can be read"):
-        flow_files.read_flow(root / "flow" / "tap" / "none.png")
+        read_flow(root / "flow" / "tap" / "none.png")
 
 
 def test_a_bad_frame_costs_its_pairs_only(root):

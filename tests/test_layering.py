@@ -14,7 +14,7 @@ ALLOWED = {
     "data": {"io"},
     "prepare": {"data", "io"},
     "models": set(),
-    "weights": set(),
+    "weights": {"io"},
     "training": {"data", "io", "models"},
     "pose": {"data", "io", "models", "training"},
     "dance": {"api", "data", "io", "models", "pose", "training"},

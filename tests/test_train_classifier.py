@@ -15,7 +15,7 @@ from danceflax.data.root import open_index
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.models.initialise import initialise
 from danceflax.pose.openpose_json import write_people
-from danceflax.prepare.flow import plan_flow, write_flow
+from danceflax.prepare.flow import compute_clip, plan_flow
 from danceflax.prepare.synthetic.dataset import write_dataset
 from danceflax.skeleton import BODY25, COCO18, convert_joints
 from danceflax.training import checkpoints
@@ -54,7 +54,7 @@ def root(tmp_path_factory):
         workers=1,
     )
     for task in plan_flow(root, "frames", open_index(root).files):
-        write_flow(task)
+        compute_clip(task)
     for path in root.glob("keypoints/*/*_0009.json"):
         path.unlink()
     return root

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 
 from danceflax.data.clips import nearest, sample_frames
-from danceflax.data.flow import compute_flow, encode_flow
+from danceflax.data.flow import compute_flow
 from danceflax.data.frames import find_keypoints
 from danceflax.data.keypoint_files import read_keypoints
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.flow_files import encode_flow, read_flow
 from danceflax.io.images import read_image
-from danceflax.prepare.flow import read_flow
 from danceflax.skeleton import convert_joints
 
 FLOW_FILES = "files"  # the flow source that reads what prepare_data.py flow wrote

@@ -1,7 +1,5 @@
 """What classifier training minimises (device), and what an evaluation reports (numpy)."""
 
-import csv
-import os
 import pathlib
 
 import jax
@@ -9,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_csv, write_whole
 
 TOP = (1, 3, 5)
 
@@ -130,13 +129,9 @@ def write_confusion(stem, confusion, class_names):
     import matplotlib.figure  # takes a second to import
 
     stem = pathlib.Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     table, picture = stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".png")
-    with open(f"{table}.partial", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["true \\ predicted", *class_names])
-        writer.writerows([n, *row] for n, row in zip(class_names, confusion.tolist(), strict=True))
-    os.replace(f"{table}.partial", table)
+    rows = ([n, *row] for n, row in zip(class_names, confusion.tolist(), strict=True))
+    write_csv(table, [["true \\ predicted", *class_names], *rows])
 
     count = len(class_names)
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
@@ -150,6 +145,6 @@ def write_confusion(stem, confusion, class_names):
     for i, j in np.argwhere(confusion) if count <= 40 else ():
         colour = "white" if share[i, j] > 0.5 else "black"
         axes.text(j, i, confusion[i, j], ha="center", va="center", color=colour)
-    figure.savefig(f"{picture}.partial", format="png", dpi=100)
-    os.replace(f"{picture}.partial", picture)
+    with write_whole(picture) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
     return table, picture

@@ -10,8 +10,8 @@ import numpy as np
 
 from danceflax.data.clips import CLIP_SECONDS
 from danceflax.errors import UserError
+from danceflax.io.images import shrink_size
 from danceflax.io.videos import read_video
-from danceflax.prepare.frames import shrink_size
 
 
 def read_windows(path, clip, keypoints=None):

@@ -1,15 +1,9 @@
-"""Optical flow on the host: how far each pixel moves from one frame to the next.
-
-Flow is float32 [H, W, 2], (x, y) in pixels. On disk it is 8 bits: +-BOUND pixels map to 0..255
-linearly, as two-stream networks have it (Simonyan and Zisserman 2014; Carreira and Zisserman 2017).
-"""
+"""Optical flow on the host: how far each pixel moves from one frame to the next."""
 
 import cv2
 import numpy as np
 
 from danceflax.errors import UserError
-
-BOUND = 20.0  # pixels; longer motion is cut to it
 
 
 def available_methods():
@@ -45,13 +39,3 @@ def compute_flow(a, b, method="dis"):
     else:
         flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(a, b, None)
     return flow
-
-
-def encode_flow(flow, bound=BOUND):
-    """Pixels to bytes: uint8 round((x + bound) * 255 / (2 bound)), cut off at +-bound."""
-    return np.rint((np.clip(flow, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
-
-
-def decode_flow(data, bound=BOUND):
-    """Bytes to pixels, float32: the inverse of `encode_flow` to within bound / 255."""
-    return np.asarray(data, np.float32) * np.float32(2 * bound / 255) - np.float32(bound)

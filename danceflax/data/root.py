@@ -13,6 +13,7 @@ import zipfile
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_whole
 
 VERSION = 1
 NAME = "index.npz"
@@ -70,15 +71,8 @@ def write_index(root):
         folder = find_folder(root, FRAME_FOLDERS)
         raise UserError(f"{root}: has no frame {folder}/<dance>/<clip>_<frame>.jpg to index")
     path = pathlib.Path(root) / NAME
-    temporary = path.with_name(f".{NAME}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, version=VERSION, state=np.array(state), **index._asdict())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_whole(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, version=VERSION, state=np.array(state), **index._asdict())
     return index
 
 

@@ -1,26 +1,31 @@
-"""What a command shows: how far its work is, and tables."""
+"""The screen: what is said, tables, and how far some work is."""
 
 import contextlib
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 LINE_SECONDS = 10.0  # between the lines of a log file
+FILE_WIDTH = 200  # columns of a table in a file, where nothing wraps
+
+# The standard output. `quiet` is set in all processes of a run but the first.
+console = Console(soft_wrap=True, highlight=False, markup=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
-def show_progress(what, unit):
+def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """A context whose value is called as progress(done, total); `what` is being done to `unit`s.
 
     On a terminal it draws a bar; into a pipe or file it prints a line every LINE_SECONDS and one
-    when all is done.
+    when all is done. A total of None is not known.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if console.is_terminal:
+    if errors.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TextColumn(unit), TimeRemainingColumn(), console=console) as bar:
+        with Progress(*columns, TextColumn(unit), TimeRemainingColumn(), console=errors) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
@@ -30,27 +35,34 @@ def show_progress(what, unit):
         nonlocal last
         if done == total or time.monotonic() - last > LINE_SECONDS:
             last = time.monotonic()
-            console.print(f"{what}: {done:,} of {total:,} {unit}", markup=False)
+            errors.print(f"{what}: {done:,} of {'?' if total is None else f'{total:,}'} {unit}")
 
     yield show
 
 
-def print_rows(title, columns, rows):
-    """Prints a table on the standard output."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=200)  # a file wraps nothing
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+def track(items: Iterable, total: int | None, what: str, unit: str) -> Iterator:
+    """Passes items on, showing how many have passed."""
+    with show_progress(what, unit) as progress:
+        for done, item in enumerate(items, 1):
+            yield item
+            progress(done, total)
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Prints a table on the standard output; columns of numbers go to the right."""
+    rows = [[f"{x:,}" if isinstance(x, int) else str(x) for x in row] for row in rows]
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(header):
+        numeric = all(row[i].replace(",", "").replace(".", "").isdigit() for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
-    console.print(table)
+        table.add_row(*row)
+    console.print(table, width=None if console.is_terminal else FILE_WIDTH)
 
 
-def print_faults(messages):
+def print_faults(messages: Iterable[str]) -> int:
     """Prints what went wrong, a line each; 1 if there was anything, for the exit status, or 0."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    messages = list(messages)
     for message in messages:
-        console.print(f"left out: {message}")
+        errors.print(f"left out: {message}")
     return 1 if messages else 0

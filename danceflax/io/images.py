@@ -1,12 +1,15 @@
 """Reads images, and refuses those that are damaged, instead of training on half of one."""
 
+import os
 import pathlib
 import struct
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from danceflax.errors import BadSampleError
+from danceflax.io.files import write_bytes
 
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
@@ -55,6 +58,23 @@ def decode_image(data, where):
     if image is None:
         raise _bad("unreadable", where, "cannot be decoded as an image")
     return image if READ_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def encode_image(image: UInt8[np.ndarray, "H W 3"], suffix: str, quality: int = 95) -> bytes:
+    """An RGB image as the bytes of a file; `quality` is a JPEG's, 1 to 100."""
+    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def write_image(path: str | os.PathLike, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Writes an RGB image, whole or not at all; the suffix says the format."""
+    write_bytes(path, encode_image(image, pathlib.Path(path).suffix))
+
+
+def shrink_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Two sides with the shorter at most `short_side` pixels (0: any length), in proportion."""
+    ratio = short_side / min(size) if short_side else 1
+    return size if ratio >= 1 else tuple(max(1, round(side * ratio)) for side in size)
 
 
 def _bad(fault, where, message):

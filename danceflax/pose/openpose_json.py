@@ -5,12 +5,12 @@ The layout, the order of keys and the numbers' format (6 significant digits) are
 """
 
 import json
-import os
 import pathlib
 
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_text
 
 # What else OpenPose lists for each person; empty without its face, hand and 3-D parts.
 EMPTY_PARTS = (
@@ -46,10 +46,7 @@ def format_people(people, person_ids=None):
 
 def write_people(path, people, person_ids=None):
     """Writes the file whole or not at all; see `format_people`."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(format_people(people, person_ids))
-    os.replace(temporary, path)
+    write_text(path, format_people(people, person_ids))
 
 
 def read_people(path):

@@ -1,14 +1,11 @@
 """What a check found, added up, and as a report."""
 
 import collections
-import csv
-import os
-import pathlib
 
 import numpy as np
 
-from danceflax.errors import UserError
-from danceflax.io.console import print_rows
+from danceflax.io.console import console, print_table
+from danceflax.io.files import write_csv
 from danceflax.prepare.check import HARMLESS, Fault
 
 
@@ -91,30 +88,23 @@ def _example(fault):
 
 def write_faults(path, faults):
     """Writes the faults as CSV: file, row, fault, message."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([Fault._fields, *faults])
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_csv(path, [Fault._fields, *faults])
 
 
 def print_report(root, findings):
     """Prints what the root holds, dance by dance, and what is wrong with it, kind by kind."""
     columns = ("dance", "frames", "nobody", "one", "two", "more", "people a frame")
-    print_rows(f"{root}: {findings.num_frames:,} frames", columns, findings.dance_rows())
-    print("\n".join(findings.figures()))
+    print_table(f"{root}: {findings.num_frames:,} frames", columns, findings.dance_rows())
+    console.print("\n".join(findings.figures()))
     if findings.faults:
         columns = ("fault", "count", "for one", "costs samples")
-        print_rows("faults", columns, findings.fault_rows())
+        print_table("faults", columns, findings.fault_rows())
 
 
 def print_verdict(findings, max_bad_fraction):
     """Prints and returns whether the root can be trained on."""
     fit = findings.bad_fraction <= max_bad_fraction and not findings.fatal
-    print(
+    console.print(
         f"{'fit' if fit else 'NOT fit'} to train on: {findings.bad_fraction:.2%} of the frames "
         f"cannot be used (at most {max_bad_fraction:.2%}); {len(findings.fatal)} faults of split "
         "files or half clips"

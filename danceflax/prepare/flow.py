@@ -15,17 +15,11 @@ import pathlib
 import typing
 
 import cv2
-import numpy as np
 
-from danceflax.data.flow import (
-    BOUND,
-    available_methods,
-    compute_flow,
-    decode_flow,
-    encode_flow,
-)
+from danceflax.data.flow import available_methods, compute_flow
 from danceflax.errors import UserError
-from danceflax.prepare.frames import shrink_size
+from danceflax.io.flow_files import BOUND, write_flow
+from danceflax.io.images import shrink_size
 
 NOTE = "flow.json"
 
@@ -65,7 +59,7 @@ def plan_flow(root, frame_folder, files, method="dis", short_side=256):
     ]
 
 
-def write_flow(task):
+def compute_clip(task):
     """Computes the flow of a clip; what is there is not made again. (files written, messages)."""
     frames = pathlib.Path(task.root, task.frame_folder)
     read = functools.lru_cache(maxsize=1)(lambda file: _read_grey(frames / file, task.short_side))
@@ -81,17 +75,9 @@ def write_flow(task):
         except UserError as error:
             messages.append(str(error))
             continue
-        _write(output, compute_flow(a, b, task.method))
+        write_flow(output, compute_flow(a, b, task.method))
         count += 1
     return count, messages
-
-
-def read_flow(path):
-    """The flow of a file, float32 [h, w, 2]. Raises UserError: it cannot be read."""
-    data = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if data is None or len(data) % 2:
-        raise UserError(f"{path}: no flow can be read; make it by prepare_data.py flow")
-    return decode_flow(np.stack(np.split(data, 2), -1))
 
 
 def _number(file):
@@ -107,16 +93,3 @@ def _read_grey(path, short_side):
     if size != frame.shape[::-1]:
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return frame
-
-
-def _write(path, flow):
-    encoded = encode_flow(flow)
-    data = np.concatenate([encoded[..., 0], encoded[..., 1]])
-    data = cv2.imencode(".png", data)[1]
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

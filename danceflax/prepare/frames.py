@@ -18,6 +18,7 @@ import typing
 import cv2
 
 from danceflax.errors import UserError
+from danceflax.io.images import encode_image, shrink_size
 from danceflax.io.videos import VIDEO_SUFFIXES, read_video
 
 NOTES = "extracted"
@@ -139,8 +140,7 @@ def _write_frames(task, folder):
         size = shrink_size(source_size, task.short_side)
         if size != source_size:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        frame = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, task.quality])[1]
+        data = encode_image(frame, ".jpg", task.quality)
         (folder / f"{task.clip}_{number:04d}.jpg").write_bytes(data)
     return {"frames": number, "size": size, "video_size": source_size, "video_fps": native_fps}
 
@@ -162,12 +162,6 @@ def resample(frames, native_fps, fps):
 def source_frame(k, native_fps, fps):
     """The video's frame nearest in time to kept frame k; k itself if fps is 0 or not lower."""
     return k if fps <= 0 or fps >= native_fps else int(k * native_fps / fps + 0.5)
-
-
-def shrink_size(size, short_side):
-    """(width, height) with the shorter side at most `short_side` pixels, in proportion."""
-    ratio = short_side / min(size) if short_side else 1
-    return size if ratio >= 1 else tuple(max(1, round(side * ratio)) for side in size)
 
 
 def _list_videos(path, dance):

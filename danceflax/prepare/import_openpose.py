@@ -7,17 +7,14 @@ size they were shrunk to.
 """
 
 import json
-import os
 import pathlib
 import re
-import shutil
-
-import cv2
 
 from danceflax.data.keypoint_files import parse_keypoints
 from danceflax.data.root import IMAGE_SUFFIXES
 from danceflax.errors import BadSampleError, UserError
-from danceflax.io.images import read_image
+from danceflax.io.files import write_bytes, write_text
+from danceflax.io.images import read_image, write_image
 
 SUFFIX = "_keypoints.json"
 FILE = re.compile(r"(.+)_(\d+)_keypoints\.json")
@@ -65,8 +62,12 @@ def import_frames(root, dance, clip, keypoints, frames):
             faults.append(str(error))
             continue
         name = f"{dance}/{clip}_{number:04d}"
-        _write(root / f"keypoints/{name}.json", text)  # first: a frame is never without
-        _write(root / f"frames/{name}.jpg", pixels if image.suffix == ".png" else image)
+        frame = root / f"frames/{name}.jpg"
+        write_text(root / f"keypoints/{name}.json", text)  # first: a frame is never without
+        if image.suffix == ".png":
+            write_image(frame, pixels)
+        else:
+            write_bytes(frame, image.read_bytes())
         count += 1
     return count, faults
 
@@ -100,7 +101,7 @@ def import_extracted(root, dance, clip, keypoints, source_frame):
         except BadSampleError as error:
             faults.append(str(error))
             continue
-        _write(root / f"keypoints/{dance}/{clip}_{k + 1:04d}.json", text)
+        write_text(root / f"keypoints/{dance}/{clip}_{k + 1:04d}.json", text)
         count += 1
     return count, faults
 
@@ -131,20 +132,3 @@ def scale_keypoints(path, factors):
                         scaled = (values[i + axis] + 0.5) * factors[axis] - 0.5
                         values[i + axis] = round(scaled, 3)
     return json.dumps(data)
-
-
-def _write(path, content):
-    """Writes a text, an image's pixels or a copy of a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            temporary.write_text(content)
-        elif isinstance(content, pathlib.Path):
-            shutil.copyfile(content, temporary)
-        else:
-            pixels = cv2.cvtColor(content, cv2.COLOR_RGB2BGR)
-            temporary.write_bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -10,14 +10,14 @@ import collections
 import csv
 import io
 import itertools
-import os
 import pathlib
 
 import numpy as np
 
 from danceflax.data.splits import list_clips, read_table, split_clip
 from danceflax.errors import UserError
-from danceflax.io.console import print_rows
+from danceflax.io.console import print_table
+from danceflax.io.files import write_text
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -161,7 +161,7 @@ def write_splits(output, clips, labelled=None, names=SPLITS):
             )
     written = {path: text for path, text in texts.items() if text}
     for path, text in written.items():
-        _write(path, text)
+        write_text(path, text)
     return list(written)
 
 
@@ -169,16 +169,6 @@ def _format_csv(rows):
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
-
-
-def _write(path, text):
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def find_leaks(splits):
@@ -211,7 +201,7 @@ def read_lists(paths):
 
 def print_splits(splits):
     """Prints the clips of each dance in a dict of name -> clips, and which videos they share."""
-    print_rows("clips", ("dance", *splits, "all"), count_dances(splits))
+    print_table("clips", ("dance", *splits, "all"), count_dances(splits))
     for (a, b), videos in find_leaks(splits).items():
         names = f": {', '.join(sorted(videos))}" if videos else ""
         print(f"{a} and {b} share {len(videos)} videos{names}")

@@ -14,8 +14,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from danceflax.errors import UserError
+from danceflax.io.console import console
 from danceflax.training import devices
-from danceflax.training.report import console
 
 FOLDER = "checkpoints"
 

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.console import console
 from danceflax.training import checkpoints, devices
-from danceflax.training.report import Report, console
+from danceflax.training.report import Report
 from danceflax.training.signals import StopRequest
 
 

@@ -6,7 +6,7 @@ import jax
 import optax
 
 from danceflax.errors import UserError
-from danceflax.training.report import print_table
+from danceflax.io.console import print_table
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("constant", "cosine", "multistep")

@@ -2,17 +2,15 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import time
 
-import cv2
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-console = Console(soft_wrap=True, highlight=False)
+from danceflax.io.console import console
+from danceflax.io.files import write_text
+from danceflax.io.images import encode_image
 
 
 class Report:
@@ -41,7 +39,7 @@ class Report:
         path = workdir / "metrics.jsonl"
         if path.exists():  # a resumed training writes again what came after its checkpoint
             lines = path.read_text().splitlines()
-            _replace(path, "".join(f"{x}\n" for x in lines if json.loads(x)["step"] <= first))
+            write_text(path, "".join(f"{x}\n" for x in lines if json.loads(x)["step"] <= first))
         from tensorboardX import SummaryWriter  # imports torch where it is installed: only now
 
         self._file = open(path, "a")  # noqa: SIM115 (closed in close)
@@ -104,8 +102,7 @@ class Report:
             return
         from tensorboardX.proto.summary_pb2 import Summary
 
-        png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-        height, width = image.shape[:2]
+        png, (height, width) = encode_image(image, ".png"), image.shape[:2]
         image = Summary.Image(encoded_image_string=png, height=height, width=width, colorspace=3)
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self._writer.file_writer.add_summary(summary, step)
@@ -123,30 +120,6 @@ class Report:
         if self._file:
             self._file.close()
             self._writer.close()
-
-
-def print_table(title, header, rows):
-    """Prints rows of strings as a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for i, name in enumerate(header):
-        numeric = all(str(row[i]).replace(",", "").replace(".", "").isdigit() for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console.print(table)
-
-
-def write_json(path, value):
-    """Writes JSON whole or not at all."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, json.dumps(value, indent=2) + "\n")
-
-
-def _replace(path, text):
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _round(value):

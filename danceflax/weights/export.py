@@ -5,7 +5,6 @@ safetensors: https://github.com/huggingface/safetensors#format
 
 import io
 import json
-import os
 import pathlib
 import pickle
 import struct
@@ -14,6 +13,7 @@ import zipfile
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_whole
 from danceflax.weights import convert, keys
 
 FORMATS = ("pytorch", "safetensors")
@@ -49,16 +49,8 @@ def export(variables, config, path, kind):
     note = f"input: {'BGR' if bgr else 'RGB'} uint8, (x - mean) / std, mean {mean}, std {std}"
     tensors, rows = _tensors(convert.flatten(variables), model, bgr)
     write = {"pytorch": write_pytorch, "safetensors": write_safetensors}[kind]
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            write(file, tensors, note)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with write_whole(path) as temporary, temporary.open("wb") as file:
+        write(file, tensors, note)
     return rows, note
 
 

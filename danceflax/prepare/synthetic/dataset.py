@@ -1,19 +1,18 @@
 """Writes rendered clips to disk in the Let's Dance layout."""
 
 import base64
-import concurrent.futures
-import csv
+import collections
 import hashlib
 import json
-import multiprocessing
 import os
 import pathlib
-import shutil
 
-import cv2
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_csv, write_folder, write_json
+from danceflax.io.images import encode_image
+from danceflax.io.workers import run_tasks
 from danceflax.prepare.synthetic.choreography import DANCES
 from danceflax.prepare.synthetic.render import CROWD, render_clip
 from danceflax.skeleton import COCO17_JOINTS
@@ -77,25 +76,14 @@ def write_dataset(
         for dance in DANCES
         for number in range(count)
     ]
-    partial = root.with_name(root.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tasks = [(partial, arguments, *job) for job in jobs]
-    try:
+    with write_folder(root) as partial:
+        tasks = [(partial, arguments, *job) for job in jobs]
         for folder in ("frames", "keypoints"):
             for dance in DANCES:
                 (partial / folder / dance).mkdir(parents=True)
-        for done, _ in enumerate(_run(_write_clip, tasks, workers), 1):
-            if progress:
-                progress(done, len(jobs))
+        collections.deque(run_tasks(_write_clip, tasks, workers, progress), maxlen=0)
         _write_splits(partial, root.name, arguments, jobs)
-        (partial / "synthetic.json").write_text(json.dumps(arguments, indent=2) + "\n")
-        if root.exists():
-            root.rmdir()  # empty, as _is_written made sure
-        os.replace(partial, root)
-    except OSError as error:
-        raise UserError(f"{root}: the synthetic set cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_json(partial / "synthetic.json", arguments)
     return root
 
 
@@ -135,23 +123,6 @@ def _is_written(root, arguments):
     return False
 
 
-def _run(function, tasks, workers):
-    """Maps `function` over the tasks in fresh processes (none for one worker), in order."""
-    workers = min(workers or os.cpu_count(), len(tasks))
-    if workers == 1:
-        yield from map(function, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        try:
-            yield from pool.map(function, tasks)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 def _write_clip(task):
     """Renders one clip and writes its pictures and keypoints."""
     root, arguments, split, dance, number = task
@@ -164,9 +135,7 @@ def _write_clip(task):
     clip = _clip_name(arguments["seed"], split, dance, number)
     for t, (image, persons) in enumerate(zip(images, people, strict=True), 1):
         name = f"{dance}/{clip}_{t:04d}"
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
-        (root / f"frames/{name}.jpg").write_bytes(jpeg)
+        (root / f"frames/{name}.jpg").write_bytes(encode_image(image, ".jpg", quality))
         (root / f"keypoints/{name}.json").write_text(json.dumps(_list_people(persons)))
 
 
@@ -202,13 +171,7 @@ def _write_splits(root, name, arguments, jobs):
             for clip, dance in clips
             for frame in frames
         ]
-        _write_csv(root / f"pose_training_split/{split}.csv", ("file_path", "dance_type"), rows)
+        write_csv(root / f"pose_training_split/{split}.csv", [("file_path", "dance_type"), *rows])
         rows = [(clip, dance, str(frames)) for clip, dance in clips]
         header = ("video_id", "dance_type", "frames")
-        _write_csv(root / f"videos_split/{split}_videos.csv", header, rows)
-
-
-def _write_csv(path, header, rows):
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([header, *rows])
+        write_csv(root / f"videos_split/{split}_videos.csv", [header, *rows])

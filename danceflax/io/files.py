@@ -1,0 +1,88 @@
+"""Writing files: each appears whole, under its name, or not at all."""
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from danceflax.errors import UserError
+
+PARTIAL = ".partial"  # how the names of files end that are not whole yet
+
+
+@contextlib.contextmanager
+def write_whole(path: str | os.PathLike, folders: bool = True) -> Iterator[pathlib.Path]:
+    """A context whose value is a temporary path beside `path`: what is written there takes the
+    name `path` when the block ends without an error, and is removed otherwise.
+
+    Args:
+      path: the file; an earlier one of that name is replaced.
+      folders: make the folders that it lies in.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    try:
+        if folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def write_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """As `write_whole`, for a folder: the value is an empty folder that becomes `path`.
+
+    Of earlier folders only an empty one is replaced.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Writes a file's bytes; see `write_whole`."""
+    with write_whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text in UTF-8, line ends as they are; see `write_whole`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes JSON; see `write_whole`."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
+    """Writes rows as CSV, the header among them; see `write_whole`."""
+    with write_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
