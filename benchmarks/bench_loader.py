@@ -32,7 +32,8 @@ from rich.table import Table
 
 from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import TrainingBatches, make_loader
-from danceflax.pose.augment import augment, transform_people
+from danceflax.people import transform_people
+from danceflax.pose.augment import augment
 from danceflax.pose.grid import to_grid
 from danceflax.skeleton import COCO17_JOINTS, COCO18
 

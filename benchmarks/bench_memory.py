@@ -24,7 +24,6 @@ from rich.table import Table
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from configs import i3d, openpose_body25
-from danceflax import api
 from danceflax import skeleton as skeletons
 from danceflax.dance import classifiers
 from danceflax.dance import loss as losses
@@ -33,7 +32,8 @@ from danceflax.models import conv3d
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
-from danceflax.pose.objective import make_loss
+from danceflax.models.registry import create_model
+from danceflax.pose.loss import make_loss
 from danceflax.training import devices, optimizers
 from danceflax.training.step import create_state, make_train_step
 
@@ -72,7 +72,7 @@ def classifier_parts(config):
 def pose_parts(config):
     """(variables, groups, loss, batch of one image) of a pose config."""
     skeleton = skeletons.load(config.model.skeleton)
-    model = api.create_model(**config.model)
+    model = create_model(**config.model)
     variables = initialise(model, jnp.zeros((1, STRIDE, STRIDE, 3)), 0)
     apply = on_images(model, config.normalisation.to_dict())
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)

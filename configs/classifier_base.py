@@ -64,14 +64,14 @@ def get_config(streams=("rgb",)):
     config.clip.stride = 1  # every stride-th of these
     config.clip.sampling = "contiguous"  # contiguous, uniform (a frame of each equal segment)
     config.clip.size = 224  # height and width of the network's input, pixels
-    config.clip.crop = (0.7, 1.0)  # training: random side of the crop / shorter side of the frame
-    config.clip.flip = 0.5  # training: probability of mirroring
-    config.clip.colour = (24.0, 0.25, 0.3)  # training: largest change of brightness, contrast, ...
-    config.clip.eval_clips = 4  # evaluation: windows of a clip, averaged
-    config.clip.eval_crops = 1  # evaluation: 1 (the middle), 3 (along the longer side), averaged
-    config.clip.eval_crop = 0.875  # evaluation: side of the crop / shorter side of the frame
+
+    config.augment = ConfigDict()  # of training clips; all frames of a clip alike
+    config.augment.crop = (0.7, 1.0)  # random side of the crop / shorter side of the frame
+    config.augment.flip = 0.5  # probability of mirroring
+    config.augment.colour = (24.0, 0.25, 0.3)  # largest change of brightness, contrast, ...
 
     config.data = ConfigDict()
+    config.data.source = "folder"  # folder (a Let's Dance root), or package.module:function
     config.data.root = "data/letsdance"  # folder of the data set
     config.data.train_split = "train"  # videos_split/<split>_videos.csv; see data/README.md
     config.data.val_split = "val"  # likewise, for evaluation
@@ -108,6 +108,9 @@ def get_config(streams=("rgb",)):
     config.eval = ConfigDict()
     config.eval.batch_size = 4  # clips a step, over all devices
     config.eval.limit = 0  # clips evaluated during training, evenly drawn; 0 means all
+    config.eval.clips = 4  # windows of a clip, averaged
+    config.eval.crops = 1  # 1 (the middle), 3 (along the longer side), averaged
+    config.eval.crop = 0.875  # side of the crop / shorter side of the frame
 
     config.log_every = 50  # steps between lines of metrics.jsonl
     config.eval_every = 1_000  # steps between evaluations
@@ -132,9 +135,9 @@ def shrink(config):
     config.clip.frames = 32
     config.clip.fps = 12.5
     config.clip.size = 48
-    config.clip.crop = (0.85, 1.0)
-    config.clip.eval_clips = 1
-    config.clip.eval_crop = 1.0
+    config.augment.crop = (0.85, 1.0)
+    config.eval.clips = 1
+    config.eval.crop = 1.0
     config.model.width = 0.125
     config.steps = 450
     config.batch_size = 16

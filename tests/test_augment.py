@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from danceflax.errors import BadSampleError
+from danceflax.people import transform_people
 from danceflax.pose.augment import (
     COLOUR,
     GREY,
     augment,
     letterbox,
-    transform_people,
 )
 from danceflax.skeleton import BODY25, COCO18
 

@@ -7,12 +7,13 @@ import optax
 import pytest
 
 import danceflax
-from danceflax import api
 from danceflax.errors import UserError
+from danceflax.models import registry
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import OPENPOSE
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints, devices
+from danceflax.training.pretrained import start_from
 from danceflax.training.step import create_state
 
 OPTIONS = dict(skeleton="coco18", width=0.05, paf_stages=1, heatmap_stages=1)
@@ -30,7 +31,7 @@ def variables(model):
 
 @pytest.fixture(scope="module")
 def config(model):
-    return api.describe(model, COCO18, OPENPOSE)
+    return registry.describe(model, COCO18, OPENPOSE)
 
 
 def assert_equal(a, b):
@@ -107,15 +108,15 @@ def test_no_checkpoint_is_said(tmp_path, make):
 def test_weights_start_another_training(tmp_path, variables, config):
     checkpoints.save_model(tmp_path / "a", variables, config)
     fresh = jax.tree.map(np.zeros_like, variables)
-    merged, normalisation = api.start_from(tmp_path / "a", fresh, COCO18, "")
+    merged, normalisation = start_from(tmp_path / "a", fresh, COCO18, "")
     assert_equal(merged, variables)
     assert normalisation == {key: list(value) for key, value in OPENPOSE.items()}
 
     del fresh["params"]["heatmap_stage0"]["output"]
     fresh["params"]["heatmap_stage0"]["output"] = {"kernel": np.zeros((1, 1, 13, 7), "f")}
     with pytest.raises(UserError, match=r"heatmap_stage0/output/kernel is .* expected .*, 7\)"):
-        api.start_from(tmp_path / "a", fresh, COCO18, "")
-    merged, _ = api.start_from(tmp_path / "a", fresh, COCO18, "heatmap_stage0/output/.*")
+        start_from(tmp_path / "a", fresh, COCO18, "")
+    merged, _ = start_from(tmp_path / "a", fresh, COCO18, "heatmap_stage0/output/.*")
     assert merged["params"]["heatmap_stage0"]["output"]["kernel"].shape[-1] == 7
     assert_equal(merged["params"]["feature"], variables["params"]["feature"])
 

@@ -7,9 +7,10 @@ import pytest
 
 from configs import c3d, frames, i3d
 from danceflax import api
-from danceflax.dance import classifiers, features, inputs
+from danceflax.dance import classifiers, evaluate, features, inputs
 from danceflax.dance import loss as losses
 from danceflax.errors import UserError
+from danceflax.models import registry
 from danceflax.models.initialise import initialise
 from danceflax.models.openpose import OpenPoseCOCO
 from danceflax.skeleton import COCO18
@@ -69,7 +70,7 @@ def pose_checkpoint(tmp_path_factory):
     variables = initialise(model, jnp.zeros((1, 32, 32, 3)), 0)
     normalisation = {"mean": [128.0] * 3, "std": [256.0] * 3}
     path = tmp_path_factory.mktemp("pose") / "net"
-    checkpoints.save_model(path, variables, api.describe(model, COCO18, normalisation))
+    checkpoints.save_model(path, variables, registry.describe(model, COCO18, normalisation))
     return str(path)
 
 
@@ -100,7 +101,7 @@ def test_a_checkpoint_knows_all_of_it(live, tmp_path):
     batch = make_batch(classifier, views=(2,))
     answers = []
     for one, values in ((classifier, variables), (loaded, found)):
-        classify = losses.make_classify(inputs.make_prepare(one), losses.make_apply(one.model))
+        classify = evaluate.make_classify(inputs.make_prepare(one), losses.make_apply(one.model))
         answers.append(np.asarray(jax.jit(classify)(values, batch)))
     np.testing.assert_allclose(answers[0].sum(1), 1, rtol=1e-5)
     assert (answers[0] == answers[1]).all()
@@ -115,7 +116,7 @@ def test_cached_features_train_the_same_head(tmp_path):
     whole, _ = train(config, classifier, variables)
 
     prepare = inputs.make_prepare(classifier)
-    compute = jax.jit(losses.make_features(prepare, classifier.model))
+    compute = jax.jit(features.make_features(prepare, classifier.model))
 
     def batches():
         views = {k: v[:, None] if v.ndim > 1 else v for k, v in batch.items()}
@@ -177,13 +178,14 @@ def test_either_flag_freezes_a_stream(variant):
 def test_streams_start_from_i3d(tmp_path):
     model = api.create_model("i3d", num_classes=5, width=0.1)
     fresh = initialise(model, jnp.zeros((1, 16, 32, 32, 3)), 7)
-    normalisation = {"mean": [127.5] * 3, "std": [127.5] * 3}
+    normalisation = {"mean": [120.0] * 3, "std": [127.5] * 3}
     path = str(tmp_path / "i3d")
-    config = api.describe(model, list("abcde"), normalisation)
+    config = registry.describe(model, list("abcde"), normalisation)
     checkpoints.save_model(path, fresh, config)
     config = tiny("rgb+flow")
     config.streams.rgb.init_from = path
-    _, variables = classifiers.create(config, NAMES)
+    classifier, variables = classifiers.create(config, NAMES)
+    assert classifier.normalisation["mean"] == [120.0] * 3  # what the weights want
     kernel = lambda tree: tree["Conv3d_1a_7x7"]["conv"]["kernel"]  # noqa: E731
     assert (kernel(variables["params"]["stream_rgb"]) == kernel(fresh["params"])).all()
     config.streams.flow.init_from = path

@@ -14,10 +14,9 @@ from danceflax.io.flow_files import decode_flow
 from danceflax.prepare.flow import compute_clip, plan_flow
 from danceflax.skeleton import COCO18
 
-CLIP = dict(
-    frames=4, fps=0.0, stride=1, sampling="contiguous", size=32, crop=(1.0, 1.0), flip=0.0,
-    colour=(0.0, 0.0, 0.0), eval_clips=2, eval_crops=1, eval_crop=1.0,
-)  # fmt: skip
+CLIP = dict(frames=4, fps=0.0, stride=1, sampling="contiguous", size=32)
+AUGMENT = dict(crop=(1.0, 1.0), flip=0.0, colour=(0.0, 0.0, 0.0))
+VIEWS = dict(clips=2, crops=1, crop=1.0)
 FLOW = dict(source="dis", bound=8.0, every=1)
 POSE = dict(skeleton=COCO18, max_people=2)
 NAME = "-2W1_fHl-RM_033"
@@ -124,7 +123,11 @@ def test_pixels_keypoints_and_flow_agree(tmp_path, flip):
     options = dict(needs=("rgb", "flow", "people"), flow=FLOW, pose=POSE)
     for seed in range(4):
         item = augment.augment_clip(
-            record, np.random.default_rng(seed), clip=CLIP | {"flip": flip}, **options
+            record,
+            np.random.default_rng(seed),
+            clip=CLIP,
+            augment=AUGMENT | {"flip": flip},
+            **options,
         )
         assert item["rgb"].shape == (4, 32, 32, 3) and item["flow"].shape == (4, 32, 32, 2)
         for t in range(4):
@@ -141,7 +144,8 @@ def test_flow_files_are_scaled_and_missing_ones_stood_in_for(tmp_path):
     files = np.array([f"{f}.jpg".encode() for i in range(2) for f in source[i]["files"]])
     for task in plan_flow(root, "frames", files, short_side=96):
         compute_clip(task)
-    view = dict(needs=("flow",), clip=CLIP | {"eval_clips": 1, "frames": 6}, pose=None)
+    clip, views = CLIP | {"frames": 6}, VIEWS | {"clips": 1}
+    view = dict(needs=("flow",), clip=clip, views=views, pose=None)
     live = augment.read_views(source[0], flow=FLOW, **view)["flow"]
     kept = augment.read_views(source[0], flow=FLOW | {"source": "files"}, **view)["flow"]
     assert live.shape == kept.shape == (1, 6, 32, 32, 2)
@@ -159,11 +163,11 @@ def test_flow_files_are_scaled_and_missing_ones_stood_in_for(tmp_path):
 def test_colours_hold_for_the_whole_clip_and_flips_swap_sides(tmp_path):
     record = ClipSource(make_clips(tmp_path), "train", fps=12.0)[0]
     options = dict(needs=("rgb",), flow=None, pose=None)
-    strong = CLIP | {"colour": (24.0, 0.25, 0.3)}
+    strong = AUGMENT | {"colour": (24.0, 0.25, 0.3)}
     backgrounds = []
-    for clip in (CLIP, strong):
+    for how in (AUGMENT, strong):
         rng = np.random.default_rng(4)
-        rgb = augment.augment_clip(record, rng, clip=clip, **options)["rgb"]
+        rgb = augment.augment_clip(record, rng, clip=CLIP, augment=how, **options)["rgb"]
         corner = rgb[:, -4:, :4].astype(int)
         assert np.ptp(corner.mean((1, 2)), axis=0).max() < 2
         backgrounds.append(corner.mean())
@@ -177,12 +181,10 @@ def test_colours_hold_for_the_whole_clip_and_flips_swap_sides(tmp_path):
 
 def test_views_are_windows_times_crops(tmp_path):
     record = ClipSource(make_clips(tmp_path), "train", fps=12.0)[0]
-    clip = CLIP | {"eval_crops": 3}
-    item = augment.read_views(record, needs=("rgb",), clip=clip, flow=None, pose=None)
+    options = dict(needs=("rgb",), clip=CLIP, flow=None, pose=None)
+    item = augment.read_views(record, views=VIEWS | {"crops": 3}, **options)
     assert item["rgb"].shape == (6, 4, 32, 32, 3)
     x = [square_centre(view[0])[0] for view in item["rgb"][:3]]  # left, middle, right crop
     assert x[0] > x[1] > x[2]
-    with pytest.raises(UserError, match="eval_crops=2"):
-        augment.read_views(
-            record, needs=("rgb",), clip=CLIP | {"eval_crops": 2}, flow=None, pose=None
-        )
+    with pytest.raises(UserError, match=r"eval\.crops=2"):
+        augment.read_views(record, views=VIEWS | {"crops": 2}, **options)

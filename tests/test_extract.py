@@ -77,7 +77,7 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
         make_video(tmp_path / "in" / "tango" / f"clip{number}.webm", num_frames=8)
     code = (
         "import os, pathlib, signal, sys\n"
-        "from danceflax.video import extract\n"
+        "from danceflax.prepare import frames\n"
         "write, count = pathlib.Path.write_bytes, 0\n"
         "def write_or_die(path, data):\n"
         "    global count\n"

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from danceflax.pose.flip import flip_maps
+from danceflax.pose.predict import flip_maps
 from danceflax.pose.targets import make_targets
 from danceflax.skeleton import SKELETONS, Skeleton
 

@@ -74,9 +74,7 @@ def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
     )
     assert frames.extract_clip(task) == ("done", 5)
     found = import_openpose.list_keypoints(tmp_path / "json")["demo"]
-    count, faults = import_openpose.import_extracted(
-        tmp_path / "root", "tap", task.clip, found, frames.source_frame
-    )
+    count, faults = import_openpose.import_extracted(tmp_path / "root", "tap", task.clip, found)
     assert count == 4 and len(faults) == 1 and "frame 8" in faults[0]
     for k in (0, 1, 3, 4):
         name = f"tap/{task.clip}_{k + 1:04d}"
@@ -121,4 +119,4 @@ def test_faults(tmp_path):
     with pytest.raises(UserError, match="as OpenPose writes them"):
         import_openpose.list_keypoints(tmp_path)
     with pytest.raises(UserError, match="extract them first"):
-        import_openpose.import_extracted(tmp_path, "tap", f"{CLIP}_000", {}, frames.source_frame)
+        import_openpose.import_extracted(tmp_path, "tap", f"{CLIP}_000", {})

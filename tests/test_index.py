@@ -71,9 +71,9 @@ def test_a_killed_indexing_leaves_the_old_index(tmp_path):
     make_root(tmp_path, num_frames=3)
     code = (
         "import os, signal, sys\n"
-        "from danceflax.data import index\n"
+        "from danceflax.data import root\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "index.write_index(sys.argv[1])\n"
+        "root.write_index(sys.argv[1])\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path])
     assert done.returncode < 0

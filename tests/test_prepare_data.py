@@ -1,5 +1,6 @@
 """The command line: help, messages, exit statuses, and videos to a set that can be trained on."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -13,8 +14,8 @@ import pytest
 from conftest import make_root, shared_data
 
 import prepare_data
+from danceflax.cli import commands
 from danceflax.data.frames import LetsDanceSource
-from danceflax.prepare import arguments
 from danceflax.prepare.split import SPLITS, find_leaks, read_lists
 from danceflax.skeleton import BODY25
 
@@ -32,21 +33,20 @@ def run(*words):
 def test_every_command_explains_itself_with_examples(capsys):
     assert run("--help") == 0
     overview = capsys.readouterr().out
-    for function in prepare_data.COMMANDS:
-        name = function.__name__.replace("_", "-")
+    for name in prepare_data.COMMANDS:
         assert name in overview
         assert run(name, "--help") == 0
         assert f"\npython prepare_data.py {name} --" in capsys.readouterr().out
 
 
 def test_examples_in_the_help_are_understood():
-    parser = arguments.make_parser("", prepare_data.COMMANDS)
-    for function in prepare_data.COMMANDS:
+    for name, module in prepare_data.COMMANDS.items():
+        function = importlib.import_module(module).run
         lines = function.__doc__.replace("\\\n", " ").splitlines()
         examples = [line.split()[2:] for line in lines if "python prepare_data.py" in line]
         assert examples
-        for words in examples:
-            assert parser.parse_args(words).function is function
+        for command, *words in examples:
+            assert command == name and commands.parse_flags(function, name, words)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,13 @@ def test_examples_in_the_help_are_understood():
         (["frames", "--videos=/nowhere.mp4", "--root=x"], "no such video"),
         (["flow", "--root=/nowhere"], "no such data root"),
         (["split"], "give --root, or --lists"),
-        (["split", "--lists", "/nowhere.tsv", "--output=x"], "nowhere.tsv: cannot be read"),
-        (["synthetic", "--output=x", "--clips=1"], "--clips=1: expected 3 integers"),
+        (["split", "--lists=/nowhere.tsv", "--output=x"], "nowhere.tsv: cannot be read"),
+        (["synthetic", "--output=x", "--clips=1"], "expected --clips=TRAIN,VAL,TEST"),
         (["check", "--root=.", "--workers=none"], "--workers"),
         (["import-openpose", "--root=x", "--json=/nowhere"], "no such folder of OpenPose JSON"),
-        (["synthesize"], "invalid choice"),
+        (["synthetic", "--output=x", "--clips=a,b,c"], "--clips=a,b,c: expected whole numbers"),
+        (["synthetic", "--output=x", "--clip=1"], "Unknown command line flag"),
+        (["synthesize"], "there is no command 'synthesize'"),
     ],
 )
 def test_mistakes_end_in_one_line_and_status_2(words, message, capsys):

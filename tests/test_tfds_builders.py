@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import letsdance_json, make_root, write_split
 
-from danceflax.data.frames import LetsDanceSource
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import open_source
+from danceflax.data.tfds import open_set
 from danceflax.errors import BadSampleError, UserError
 from danceflax.pose.augment import augment
 from danceflax.prepare import tfds
@@ -35,8 +35,7 @@ def make_set(root):
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     make_set(root)
-    for name in tfds.BUILDERS:
-        tfds.build(name, root)
+    tfds.build(str(root))
     return root
 
 
@@ -73,20 +72,6 @@ def test_batches_are_those_of_the_folder(root):
             np.testing.assert_array_equal(batch[key], value)
 
 
-def test_clips_hold_the_frames_as_they_are(root):
-    clips, info = tfds.open_set("video_clips", root, "train")
-    source = LetsDanceSource(root, "train", COCO18)
-    expected = {}
-    for name in source.files.tolist():
-        expected.setdefault(name.decode().split("/")[0], []).append(name.decode())
-    assert len(clips) == len(expected) == info.splits["train"].num_examples
-    for clip in (clips[i] for i in range(len(clips))):
-        names = expected[clip["dance"].decode()]
-        assert clip["clip"].decode() == "-2W1_fHl-RM_033"
-        assert clip["numbers"].tolist() == [int(name[-8:-4]) for name in names]
-        assert list(clip["frames"]) == [(root / "frames" / name).read_bytes() for name in names]
-
-
 def test_slices_and_all(root):
     config = Config(source="tfds", root=str(root))
     assert len(open_source(config, "all", COCO18)) == 13
@@ -99,39 +84,35 @@ def test_faults(tmp_path):
     names = make_root(tmp_path, num_frames=3)
     with pytest.raises(UserError, match=r"build it: python prepare_data\.py tfds"):
         open_source(Config(source="tfds", root=str(tmp_path)), "train", COCO18)
-    with pytest.raises(UserError, match="choose pose_frames or video_clips"):
-        tfds.build("frames", tmp_path)
     (tmp_path / "keypoints" / names[1]).with_suffix(".json").write_text(
         letsdance_json(np.full((1, 17, 2), np.nan))
     )
     with pytest.raises(UserError, match=r"_0001\.json: .*not a number.*more than 1%") as error:
-        tfds.build("pose_frames", tmp_path)
+        tfds.build(str(tmp_path))
     assert not isinstance(error.value, BadSampleError)
     assert not list(tmp_path.glob("tfds/pose_frames/*"))
 
 
 KILLED = """
 import os, signal, sys
-from danceflax.prepare.tfds import build, pose_frames
-decode, count = pose_frames.decode_image, 0
+from danceflax.prepare import tfds
+decode, count = tfds.decode_image, 0
 def decode_or_die(*args):
     global count
     count += 1
     if count == 9:
         os.kill(os.getpid(), signal.SIGKILL)
     return decode(*args)
-pose_frames.decode_image = decode_or_die
-build("pose_frames", sys.argv[1])
+tfds.decode_image = decode_or_die
+tfds.build(sys.argv[1])
 """
 
 WITHOUT_TENSORFLOW = """
 import sys
-from danceflax.prepare.tfds import build, open_set
+from danceflax.prepare.tfds import build
 from danceflax.data.tfds import TfdsSource
 from danceflax.skeleton import COCO18
-for name in ("pose_frames", "video_clips"):
-    build(name, sys.argv[1])
-    assert len(open_set(name, sys.argv[1], "train")[0])
+build(sys.argv[1])
 assert TfdsSource(sys.argv[1], "val", COCO18)[0]["image"].any()
 assert "tensorflow" not in sys.modules
 """
@@ -144,7 +125,7 @@ def test_a_killed_build_starts_clean_and_no_tensorflow_is_imported(tmp_path):
     left = os.listdir(tmp_path / "tfds" / "pose_frames")
     assert left and all(name.startswith("incomplete") for name in left)
     with pytest.raises(UserError, match="there is no such set"):
-        tfds.open_set("pose_frames", tmp_path, "train")
+        open_set(str(tmp_path), "train")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW, tmp_path], capture_output=True, text=True
     )
@@ -155,7 +136,7 @@ def test_a_killed_build_starts_clean_and_no_tensorflow_is_imported(tmp_path):
 def test_a_built_set_stays_and_stands_alone(root, tmp_path):
     """The set is complete without the root; building again changes nothing."""
     before = {path: path.stat().st_mtime_ns for path in (root / "tfds").rglob("*")}
-    tfds.build("pose_frames", root)
+    tfds.build(str(root))
     assert before == {path: path.stat().st_mtime_ns for path in (root / "tfds").rglob("*")}
     shutil.copytree(root / "tfds", tmp_path / "sets")
     source = open_source(Config(source="tfds", root=str(tmp_path / "sets")), "train", COCO18)

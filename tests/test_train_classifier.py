@@ -13,6 +13,7 @@ import pytest
 from danceflax import api
 from danceflax.data.root import open_index
 from danceflax.io.videos import VideoWriter, read_video
+from danceflax.models import registry
 from danceflax.models.initialise import initialise
 from danceflax.pose.openpose_json import write_people
 from danceflax.prepare.flow import compute_clip, plan_flow
@@ -66,7 +67,7 @@ def pose_checkpoint(tmp_path_factory):
     variables = initialise(model, np.zeros((1, 32, 32, 3), "f"), 0)
     path = tmp_path_factory.mktemp("pose") / "net"
     normalisation = {"mean": [128.0] * 3, "std": [256.0] * 3}
-    checkpoints.save_model(path, variables, api.describe(model, COCO18, normalisation))
+    checkpoints.save_model(path, variables, registry.describe(model, COCO18, normalisation))
     return path
 
 
@@ -120,7 +121,7 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
     assert status == 0, errors
     assert "top1" in output and "quickstep" in output
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["metrics"]["clips"] == 8 and figures["settings"]["clip"]["eval_clips"] == 2
+    assert figures["metrics"]["clips"] == 8 and figures["settings"]["views"] == {"clips": 2}
     assert (tmp_path / "confusion_val.png").exists()
     assert len(list(csv.reader((tmp_path / "confusion_val.csv").open()))) == 9
 

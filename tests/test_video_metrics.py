@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from danceflax.dance import evaluate
+from danceflax.dance import evaluate, loss
 from danceflax.errors import UserError
 
 
@@ -20,9 +20,7 @@ def test_cross_entropy_is_pytorch_s(smoothing, weighted):
     logits, labels = rng.normal(size=(6, 4)).astype("f"), np.array([0, 1, 2, 3, 1, 0])
     factors = np.array([1.0, 0.5, 2.0, 3.0], "f") if weighted else None
     keep = np.array([1, 1, 1, 1, 1, 0], "f")
-    total, count = evaluate.cross_entropy(
-        logits, jax.nn.one_hot(labels, 4), keep, smoothing, factors
-    )
+    total, count = loss.cross_entropy(logits, jax.nn.one_hot(labels, 4), keep, smoothing, factors)
     expected = torch.nn.functional.cross_entropy(
         torch.tensor(logits[:5]), torch.tensor(labels[:5]),
         weight=torch.tensor(factors) if weighted else None, label_smoothing=smoothing,
@@ -33,7 +31,7 @@ def test_cross_entropy_is_pytorch_s(smoothing, weighted):
 def test_mixup_mixes_inputs_and_targets_alike():
     x = jnp.arange(8.0)[:, None]
     targets = jax.nn.one_hot(jnp.arange(8), 8)
-    mixed, soft = evaluate.mixup(jax.random.key(0), {"rgb": x}, targets, 0.8)
+    mixed, soft = loss.mixup(jax.random.key(0), {"rgb": x}, targets, 0.8)
     np.testing.assert_allclose(soft.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(mixed["rgb"][:, 0], soft @ jnp.arange(8.0), rtol=1e-5)
     assert (np.asarray(soft).max(1) < 1).any()
@@ -78,8 +76,8 @@ def test_confusion_files(tmp_path):
 
 def test_class_weights():
     labels = np.array([0, 0, 0, 1])
-    weights = evaluate.choose_class_weights("balanced", labels, 2)
+    weights = loss.choose_class_weights("balanced", labels, 2)
     assert weights[labels].mean() == pytest.approx(1) and weights[1] == 3 * weights[0]
-    assert evaluate.choose_class_weights("none", labels, 2) is None
+    assert loss.choose_class_weights("none", labels, 2) is None
     with pytest.raises(UserError, match="none or balanced"):
-        evaluate.choose_class_weights("some", labels, 2)
+        loss.choose_class_weights("some", labels, 2)

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 
 from danceflax.dance.augment import read_views
-from danceflax.dance.windows import draw_prediction, read_windows
+from danceflax.dance.draw import draw_prediction
+from danceflax.dance.predict import read_windows
 from danceflax.errors import UserError
 from danceflax.io.videos import VideoWriter
 from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import BODY25, COCO18
 
-CLIP = dict(
-    frames=8, fps=12.5, stride=1, sampling="contiguous", size=32, crop=(1.0, 1.0), flip=0.0,
-    colour=(0.0, 0.0, 0.0), eval_clips=1, eval_crops=1, eval_crop=0.8,
-)  # fmt: skip
+CLIP = dict(frames=8, fps=12.5, stride=1, sampling="contiguous", size=32)
+CROP, VIEWS = 0.8, dict(clips=1, crops=1, crop=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +28,33 @@ def video(tmp_path_factory):
 
 
 def test_windows_follow_each_other_and_end_with_the_video(video):
-    windows = list(read_windows(video, CLIP))
-    assert [span for span, _ in windows] == [(0, 15), (16, 31), (29, 44)]
-    for (first, _), record in windows:
-        view = read_views(record, needs=("rgb",), clip=CLIP, flow=None, pose=None)["rgb"]
+    windows = [(*rest, list(kept)) for *rest, kept in read_windows(video, CLIP, CROP, None, True)]
+    assert [span for span, *_ in windows] == [(0, 15), (16, 31), (29, 44)]
+    assert [len(kept) for *_, kept in windows] == [16, 16, 13]  # every frame once
+    for (first, last), fps, record, kept in windows:
+        assert fps == 25.0 and kept[-1].shape == (80, 120, 3)
+        np.testing.assert_allclose(kept[-1].mean(), 20 + 5 * last, atol=8)
+        options = dict(needs=("rgb",), clip=CLIP, views=VIEWS, flow=None, pose=None)
+        view = read_views(record, **options)["rgb"]
         assert view.shape == (1, 8, 32, 32, 3)
         expected = 20 + 5 * (first + 2 * np.arange(8))  # every second frame
         np.testing.assert_allclose(view.mean((0, 2, 3, 4)), expected, atol=8)
-    (span, _), *rest = read_windows(video, CLIP | {"frames": 64})
-    assert span == (0, 44) and not rest
-    (span, _), *rest = read_windows(video, CLIP | {"sampling": "uniform"})
-    assert span == (0, 44) and not rest
+    for change in ({"frames": 64}, {"sampling": "uniform"}):
+        (window,) = read_windows(video, CLIP | change, CROP)
+        assert window[0] == (0, 44) and not list(window[3])
 
 
 def test_keypoints_follow_the_shrunken_frames(video):
-    _, record = next(read_windows(video, CLIP, video.parent))
+    _, _, record, _ = next(read_windows(video, CLIP, CROP, video.parent))
     pose = dict(skeleton=COCO18, max_people=1)
-    people = read_views(record, needs=("people",), clip=CLIP, flow=None, pose=pose)["people"]
+    options = dict(needs=("people",), clip=CLIP, views=VIEWS, flow=None, pose=pose)
+    people = read_views(record, **options)["people"]
     # The crop's side is 0.8 of 80 pixels, its corner at (28, 8), and its size half as large.
     expected = ((40.5 - 28) / 2 - 0.5, (30.5 - 8) / 2 - 0.5)
     found = people[0, :, 0, BODY25.joints.index("neck"), :2]
     np.testing.assert_allclose(found - expected, 0, atol=0.3)
     with pytest.raises(UserError, match="holds no a_"):
-        next(read_windows(video, CLIP, video.parent / "none"))
+        next(read_windows(video, CLIP, CROP, video.parent / "none"))
 
 
 def test_predictions_are_drawn_on_a_copy():

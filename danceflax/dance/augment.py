@@ -12,6 +12,7 @@ without a keypoint file shows nobody.
 """
 
 import os
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,20 +24,45 @@ from danceflax.data.keypoint_files import read_keypoints
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.flow_files import encode_flow, read_flow
 from danceflax.io.images import read_image
+from danceflax.people import keypoint_boxes, resize_affine, transform_people
+from danceflax.pose.augment import random_colours
 from danceflax.skeleton import convert_joints
 
 FLOW_FILES = "files"  # the flow source that reads what prepare_data.py flow wrote
 CROPS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # evaluation crops: places along the longer side
 
 
-def augment_clip(record, rng, *, needs, clip, flow, pose):
+class View(NamedTuple):
+    """What is cut out of a clip.
+
+    Attributes:
+      frames: int [T], positions in the record's frames.
+      share: side of the square crop / shorter side of the frame.
+      place: (x, y) in 0..1, where the crop lies between the edges.
+      mirrored: left to right.
+      colours: [3, 4], an affine map of RGB, or None.
+    """
+
+    frames: np.ndarray
+    share: float
+    place: tuple
+    mirrored: bool = False
+    colours: np.ndarray | None = None
+
+    def box(self, size):
+        """(x0, y0, side) of the crop in a picture of (height, width)."""
+        return crop_box(size, self.share, self.place)
+
+
+def augment_clip(record, rng, *, needs, clip, augment, flow, pose):
     """A random clip of a record, for training: a random window, crop, flip and colours.
 
     Args:
       record: of a `ClipSource`.
       rng: np.random.Generator, the only source of chance.
       needs: which of "rgb", "flow", "people" to read.
-      clip: `config.clip`; see configs/classifier_base.py, as for `flow`.
+      clip: `config.clip`; see configs/classifier_base.py, as for the next two.
+      augment: `config.augment`.
       flow: `config.streams.flow`.
       pose: {"skeleton": a `Skeleton`, "max_people": P}, where people are needed.
 
@@ -47,26 +73,27 @@ def augment_clip(record, rng, *, needs, clip, flow, pose):
       BadSampleError: a file cannot be read.
     """
     indices = _sample(record, clip, rng=rng)
-    share, place = rng.uniform(*clip["crop"]), rng.random(2)
-    mirrored = rng.random() < clip["flip"]
-    colours = _random_colours(rng, clip["colour"])
-    view = (indices[0], share, place, mirrored, colours)
+    share, place = rng.uniform(*augment["crop"]), rng.random(2)
+    mirrored = rng.random() < augment["flip"]
+    colours = _random_colours(rng, augment["colour"])
+    view = View(indices[0], share, place, mirrored, colours)
     return _stack(record, [view], needs, clip["size"], flow, pose, squeeze=True)
 
 
-def read_views(record, *, needs, clip, flow, pose):
-    """The evaluation views of a record: `eval_clips` windows x `eval_crops` crops, [V, T, ...].
+def read_views(record, *, needs, clip, views, flow, pose):
+    """The evaluation views of a record: `clips` windows x `crops` crops, [V, T, ...].
 
-    Arguments as for `augment_clip`, without chance.
+    Arguments as for `augment_clip`, without chance; `views` holds clips, crops and crop of
+    `config.eval`.
     """
-    if clip["eval_crops"] not in CROPS:
-        raise UserError(f"config.clip.eval_crops={clip['eval_crops']}; choose 1 or 3")
-    views = [
-        (window, clip["eval_crop"], (place, place), False, None)
-        for window in _sample(record, clip, clips=clip["eval_clips"])
-        for place in CROPS[clip["eval_crops"]]
+    if views["crops"] not in CROPS:
+        raise UserError(f"config.eval.crops={views['crops']}; choose 1 or 3")
+    made = [
+        View(window, views["crop"], (place, place))
+        for window in _sample(record, clip, clips=views["clips"])
+        for place in CROPS[views["crops"]]
     ]
-    return _stack(record, views, needs, clip["size"], flow, pose)
+    return _stack(record, made, needs, clip["size"], flow, pose)
 
 
 def crop_box(size, share, place):
@@ -102,12 +129,12 @@ def mirror_flow(encoded):
 def place_people(people, box, size, mirrored, skeleton):
     """Keypoints [..., J, 3] in the pixels of the crop; absent joints stay (0, 0, 0)."""
     x0, y0, side = box
-    xy = (people[..., :2] - (x0 - 0.5, y0 - 0.5)) * (size / side) - 0.5
+    affine = resize_affine((side, side), (size, size))
+    affine[:, 2] -= affine[:, :2] @ (x0, y0)
     if mirrored:
-        xy = xy * (-1, 1) + (size - 1, 0)
-        people, xy = people[..., skeleton.flip, :], xy[..., skeleton.flip, :]
-    placed = np.concatenate([xy, people[..., 2:]], -1).astype(np.float32)
-    return np.where(people[..., 2:] > 0, placed, np.float32(0))
+        affine = np.array([[-1, 0], [0, 1]]) @ affine + [[0, 0, size - 1], [0, 0, 0]]
+        people = people[..., skeleton.flip, :]
+    return transform_people(people, affine)
 
 
 def _sample(record, clip, **how):
@@ -175,71 +202,58 @@ class _Files:
         people = np.zeros((0, skeleton.num_joints, 3), np.float32)
         if os.path.exists(path):
             people = convert_joints(*read_keypoints(path), skeleton.joints)[0]
-            factor = self.record.get("keypoint_scale", 1.0)  # of a frame that was shrunk
-            people[..., :2] = np.where(
-                people[..., 2:] > 0, (people[..., :2] + 0.5) * factor - 0.5, 0
-            )
-        seen = people[..., 2] > 0
-        extent = np.where(seen, people[..., 1], 0).max(1) - np.where(
-            seen, people[..., 1], np.inf
-        ).min(1, initial=np.inf)
-        people = people[np.argsort(-extent, kind="stable")][:limit]
+        if "keypoint_affine" in self.record:  # of frames that were shrunk
+            people = transform_people(people, self.record["keypoint_affine"])
+        heights = keypoint_boxes(people)[:, 3]
+        people = people[np.argsort(-heights, kind="stable")][:limit]
         padded = np.zeros((limit, skeleton.num_joints, 3), np.float32)
         padded[: len(people)] = people
         return padded
 
 
 def _read_rgb(files, view, size, flow, pose):
-    indices, share, place, mirrored, colours = view
-    frames = np.stack([_cut_frame(files, i, share, place, size) for i in indices])
-    frames = frames[:, :, ::-1] if mirrored else frames
-    if colours is not None:
-        frames = cv2.transform(frames.reshape(-1, size, 3), colours).reshape(frames.shape)
+    frames = np.stack([_cut_frame(files, i, view, size) for i in view.frames])
+    frames = frames[:, :, ::-1] if view.mirrored else frames
+    if view.colours is not None:
+        frames = cv2.transform(frames.reshape(-1, size, 3), view.colours).reshape(frames.shape)
     return frames
 
 
 def _read_flow(files, view, size, flow, pose):
     """Flow of every k-th frame to the frame after it."""
-    indices, share, place, mirrored, _ = view
     there = files.indices_with_flow()
     if not len(there):
         raise BadSampleError(f"{files.record['where']}: no two frames follow each other: no flow")
-    indices = there[nearest(there, indices[:: flow["every"]])]
     result = []
-    for i in indices:
+    for i in there[nearest(there, view.frames[:: flow["every"]])]:
         if flow["source"] == FLOW_FILES:
             whole = files.flow(i)
-            vectors = cut_flow(whole, crop_box(whole.shape[:2], share, place), size)
+            vectors = cut_flow(whole, view.box(whole.shape[:2]), size)
         else:
-            pair = (_cut_frame(files, j, share, place, size) for j in (i, i + 1))
+            pair = (_cut_frame(files, j, view, size) for j in (i, i + 1))
             pair = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair)
             vectors = compute_flow(*pair, flow["source"])
         result.append(vectors)
     encoded = encode_flow(np.stack(result), flow["bound"])
-    return mirror_flow(encoded) if mirrored else encoded
+    return mirror_flow(encoded) if view.mirrored else encoded
 
 
 def _read_people(files, view, size, flow, pose):
-    indices, share, place, mirrored, _ = view
-    box = crop_box(files.frame_size(), share, place)
-    people = np.stack([files.people(i, pose) for i in indices])
-    return place_people(people, box, size, mirrored, pose["skeleton"])
+    box = view.box(files.frame_size())
+    people = np.stack([files.people(i, pose) for i in view.frames])
+    return place_people(people, box, size, view.mirrored, pose["skeleton"])
 
 
 READERS = {"rgb": _read_rgb, "flow": _read_flow, "people": _read_people}
 
 
-def _cut_frame(files, i, share, place, size):
+def _cut_frame(files, i, view, size):
     image = files.image(i)
-    return cut(image, crop_box(image.shape[:2], share, place), size)
+    return cut(image, view.box(image.shape[:2]), size)
 
 
 def _random_colours(rng, strengths):
-    """[3, 4] of one affine map of colours; strengths of brightness (grey levels), contrast and
-    saturation (distance of the factors from 1). None if all are 0."""
+    """[3, 4] of one affine map of colours; None if all strengths are 0."""
     if not any(strengths):
         return None
-    brightness, contrast, saturation = rng.uniform(-1, 1, 3) * np.asarray(strengths)
-    grey = np.full((3, 3), 1 / 3)
-    matrix = (1 + contrast) * (grey + (1 + saturation) * (np.eye(3) - grey))
-    return np.column_stack([matrix, np.full(3, 128 * -contrast + brightness)]).astype(np.float32)
+    return np.column_stack(random_colours(rng, *strengths)).astype(np.float32)

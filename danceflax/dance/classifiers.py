@@ -1,11 +1,12 @@
 """Makes classifiers: from a training config, or from a checkpoint."""
 
+from typing import Any
+
 import jax
 
-from danceflax import api
 from danceflax import skeleton as skeletons
 from danceflax.dance.inputs import (
-    NETWORK,
+    OPENPOSE,
     Classifier,
     batch_shapes,
     check_pose_grid,
@@ -13,15 +14,19 @@ from danceflax.dance.inputs import (
     make_prepare,
 )
 from danceflax.errors import UserError
+from danceflax.io.console import console
+from danceflax.models import registry
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import SYMMETRIC
+from danceflax.models.registry import create_model
 from danceflax.models.streams import STREAMS, StreamClassifier
+from danceflax.skeleton import Skeleton
+from danceflax.training.checkpoints import load_model
+from danceflax.training.pretrained import load_checkpoint, merge_variables, start_from
 
 # How Kinetics I3D was trained and tested: 25 frames a second, the middle 224 of a short side 256.
-PUBLISHED_CLIP = dict(
-    frames=64, fps=25.0, stride=1, sampling="contiguous", size=224, crop=(0.875, 0.875), flip=0.0,
-    colour=(0.0, 0.0, 0.0), eval_clips=4, eval_crops=1, eval_crop=0.875,
-)  # fmt: skip
+PUBLISHED_CLIP = dict(frames=64, fps=25.0, stride=1, sampling="contiguous", size=224)
+PUBLISHED_VIEWS = dict(clips=4, crops=1, crop=0.875)
 PUBLISHED_FLOW = dict(source="dis", bound=20.0, every=1)
 
 
@@ -32,13 +37,13 @@ def create(config, class_names):
       UserError: options do not fit together, or a checkpoint to start from does not fit.
     """
     pose, name = config.streams.get("pose"), config.model.name
-    network_config = network_variables = None
+    openpose_config = openpose_variables = None
     if pose and pose.network:
-        _, network_variables, network_config = api.load_checkpoint(pose.network)
-        if "skeleton" not in network_config:
+        _, openpose_variables, openpose_config = load_checkpoint(pose.network)
+        if "skeleton" not in openpose_config:
             raise UserError(f"config.streams.pose.network={pose.network} holds no pose network")
         keys = ("model", "skeleton", "normalisation")
-        network_config = {key: network_config[key] for key in keys}
+        openpose_config = {key: openpose_config[key] for key in keys}
         if pose.train_network and not _trains(config, "pose"):
             raise UserError(
                 "config.streams.pose.train_network=True does nothing behind a frozen stream; set "
@@ -54,15 +59,15 @@ def create(config, class_names):
             f"config.streams.{frozen[0]}.train=False: only the model streams has a head apart; "
             f"{name} trains whole"
         )
-    inputs = make_inputs(config.streams, config.clip, network_config)
+    inputs = make_inputs(config.streams, config.clip, config.eval, openpose_config)
     normalisation = config.normalisation.to_dict()
-    model = api.create_model(**options)
+    model = create_model(**options)
     classifier = assemble(model, {"normalisation": normalisation, "inputs": inputs})
     check_pose_grid(inputs)
 
     shapes = jax.eval_shape(
         make_prepare(classifier),
-        {NETWORK: network_variables and network_variables["params"]},
+        {OPENPOSE: openpose_variables and openpose_variables["params"]},
         batch_shapes(classifier),
     )
     if not isinstance(model, StreamClassifier):
@@ -73,12 +78,15 @@ def create(config, class_names):
             if name != "streams":
                 raise UserError(f"config.streams.{stream}.init_from is not for {name}: init_from")
             missing = config.streams[stream].init_allow_missing
-            variables = api.start_stream(path, variables, stream, missing)
-    if network_variables:
-        variables["params"][NETWORK] = network_variables["params"]
+            variables, found = start_stream(path, variables, stream, missing)
+            normalisation = found if stream == "rgb" else normalisation
+    if openpose_variables:
+        variables["params"][OPENPOSE] = openpose_variables["params"]
     if config.init_from:
-        variables, _ = api.start_from(config.init_from, variables, None, config.init_allow_missing)
-    return classifier, variables
+        variables, normalisation = start_from(
+            config.init_from, variables, None, config.init_allow_missing
+        )
+    return classifier._replace(normalisation=normalisation), variables
 
 
 def choose_groups(config, classifier):
@@ -87,10 +95,10 @@ def choose_groups(config, classifier):
     for stream in config.streams:
         if stream in groups:
             groups[stream]["train"] = _trains(config, stream)
-    if NETWORK in groups:
-        groups[NETWORK]["train"] &= config.streams.pose.train_network
-        if not classifier.network:
-            del groups[NETWORK]
+    if OPENPOSE in groups:
+        groups[OPENPOSE]["train"] &= config.streams.pose.train_network
+        if not classifier.openpose:
+            del groups[OPENPOSE]
     return groups
 
 
@@ -100,9 +108,39 @@ def _trains(config, stream):
     return config.streams[stream].train and (group is None or group.train)
 
 
+def start_stream(
+    path: str, variables: dict[str, Any], stream: str, allow_missing: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights of an I3D, or of another classifier's stream, put into a stream's fresh variables.
+
+    Args:
+      path: as for `load_checkpoint`.
+      variables: of a `StreamClassifier`.
+      stream: "rgb", "flow" or "pose".
+      allow_missing: regex of the stream's parameters that may stay fresh; "" for none.
+
+    Returns:
+      (the variables with that stream's replaced, the normalisation that these weights want).
+
+    Raises:
+      UserError: they do not fit.
+    """
+    loaded, config = load_model(path)
+    key, name = f"stream_{stream}", config["model"]["name"]
+    if name == "streams" and key in loaded["params"]:
+        loaded = {kind: tree[key] for kind, tree in loaded.items()}
+    elif name != "i3d":
+        raise UserError(f"{path} holds {name} without a stream {stream}; name an I3D checkpoint")
+    fresh = {kind: tree[key] for kind, tree in variables.items()}
+    merged, kept = merge_variables(fresh, loaded, path, allow_missing)
+    console.print(f"stream {stream} from {path}; from scratch: {', '.join(kept) or 'none'}")
+    variables = {kind: tree | {key: merged[kind]} for kind, tree in variables.items()}
+    return variables, config["normalisation"]
+
+
 def describe(classifier, class_names):
     """The checkpoint config of a classifier."""
-    description = api.describe(classifier.model, class_names, classifier.normalisation)
+    description = registry.describe(classifier.model, class_names, classifier.normalisation)
     return description | {"inputs": classifier.inputs}
 
 
@@ -111,7 +149,7 @@ def load(path):
 
     An I3D from convert_weights.py is used as it was published; its channels tell RGB from flow.
     """
-    model, variables, config = api.load_checkpoint(path)
+    model, variables, config = load_checkpoint(path)
     if "class_names" not in config:
         raise UserError(f"{path} holds {config['model']['name']}, which is no classifier")
     return assemble(model, config), variables, config
@@ -123,13 +161,29 @@ def assemble(model, config):
     if inputs is None:
         is_flow = len(normalisation["mean"]) == 2
         inputs = {"streams": ["flow" if is_flow else "rgb"], "clip": PUBLISHED_CLIP}
-        inputs |= {"flow": PUBLISHED_FLOW if is_flow else None, "pose": None, "network": None}
+        inputs |= {"flow": PUBLISHED_FLOW if is_flow else None, "pose": None, "openpose": None}
+        inputs |= {"views": PUBLISHED_VIEWS}
         normalisation = SYMMETRIC
-    skeleton = network = None
-    if other := inputs["network"]:
-        skeleton = skeletons.Skeleton.from_dict(other["skeleton"])
+    inputs = _upgrade(inputs)
+    skeleton = openpose = None
+    if other := inputs["openpose"]:
+        skeleton = Skeleton.from_dict(other["skeleton"])
         options = other["model"]["options"] | {"skeleton": skeleton}
-        network = api.create_model(other["model"]["name"], **options)
+        openpose = create_model(other["model"]["name"], **options)
     elif inputs["pose"]:
         skeleton = skeletons.load(inputs["pose"]["skeleton"])
-    return Classifier(model, inputs, normalisation, skeleton, network)
+    return Classifier(model, inputs, normalisation, skeleton, openpose)
+
+
+def _upgrade(inputs):
+    """The `inputs` of a checkpoint before version 0.2, which held views and augmentation in "clip"
+    and called the OpenPose network "network", as they are now."""
+    if "views" in inputs:
+        return inputs
+    clip = inputs["clip"]
+    return {
+        **{key: inputs[key] for key in ("streams", "flow", "pose")},
+        "clip": {key: clip[key] for key in PUBLISHED_CLIP},
+        "views": {key: clip[f"eval_{key}"] for key in PUBLISHED_VIEWS},
+        "openpose": inputs["network"],
+    }

@@ -1,64 +1,110 @@
-"""What classifier training minimises (device), and what an evaluation reports (numpy)."""
+"""How good a classifier is: its answers over a pass, on the device, and the figures of them."""
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
-from danceflax.errors import UserError
-from danceflax.io.files import write_csv, write_whole
+from danceflax.dance.classifiers import assemble
+from danceflax.dance.draw import draw_confusion
+from danceflax.dance.inputs import make_prepare, make_view
+from danceflax.dance.loss import make_apply
+from danceflax.data.loader import make_loader
+from danceflax.data.sources import Subset, open_clips
+from danceflax.io.files import write_csv
+from danceflax.training import devices
 
 TOP = (1, 3, 5)
 
 
-def cross_entropy(logits, targets, weight, label_smoothing=0.0, class_weights=None):
-    """Cross-entropy of a batch, as PyTorch defines it with class weights and smoothing.
+def make_classify(prepare, apply):
+    """Builds classify(variables, batch of [B, V, ...]) -> probabilities [B, C], the views' mean."""
+
+    def classify(variables, batch):
+        def one_view(view):
+            logits, _ = apply(variables, prepare(variables["params"], view))
+            return jax.nn.softmax(logits)
+
+        return over_views(one_view, batch).mean(1)
+
+    return classify
+
+
+def over_views(function, batch):
+    """function([B, ...]) of each view of [B, V, ...], one after the other: the memory of one."""
+    views = {k: jnp.moveaxis(v, 1, 0) for k, v in batch.items() if v.ndim > 1}
+    return jnp.moveaxis(jax.lax.map(function, views), 0, 1)
+
+
+class Answers(NamedTuple):
+    """What a classifier says of a pass: probabilities [N, C], true labels int [N], names of this
+    process's samples."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+
+
+def evaluate_batches(classify, variables, batches, gather=np.asarray):
+    """(metrics of `measure`, `Answers`) over one pass; padding is left out.
 
     Args:
-      logits: [B, C].
-      targets: [B, C], one-hot or a mixture; rows add to 1.
-      weight: [B], 0 for padding.
-      label_smoothing: share of each target spread evenly over all classes (Szegedy et al. 2016).
-      class_weights: [C] or None.
-
-    Returns:
-      (sum, count): the mean loss is sum / count; count adds the class weights of the targets.
+      classify: from `make_classify`, mapped over devices.
+      gather: puts the arrays of all processes one after the other.
     """
-    factors = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
-    smooth = (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1]
-    losses = -(factors * smooth * jax.nn.log_softmax(logits)).sum(-1)
-    return (losses * weight).sum(), ((factors * targets).sum(-1) * weight).sum()
+    probabilities, labels, names = [], [], []
+    for batch, batch_names in batches:
+        found = gather(classify(variables, batch))
+        label, weight = (gather(batch[key]) for key in ("label", "weight"))
+        probabilities.append(found[weight > 0])
+        labels.append(label[weight > 0])
+        names += [n for n, w in zip(batch_names, batch["weight"], strict=True) if w > 0]
+    probabilities, labels = np.concatenate(probabilities), np.concatenate(labels).astype(int)
+    return measure(probabilities, labels), Answers(probabilities, labels, names)
 
 
-def mixup(rng, inputs, targets, alpha):
-    """Mixes every sample with another of its shard (Zhang et al. 2018).
+def evaluate_split(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    config: ConfigDict,
+    split: str,
+    limit: int = 0,
+    **views: Any,
+) -> tuple[dict[str, float], Answers, Subset]:
+    """The figures of a checkpoint on a split.
 
     Args:
-      rng: a jax key.
-      inputs: a tree of float [B, ...].
-      targets: [B, C].
-      alpha: of the Beta distribution of the share.
+      model, variables, checkpoint: of `load_checkpoint`.
+      config: of configs/; its data and eval.batch_size are used.
+      split: a split's name, or a split file's path.
+      limit: at most so many clips, evenly drawn; 0 means all.
+      **views: clips, crops and crop, if not those of the training.
 
     Returns:
-      (inputs, targets), mixed alike.
+      (metrics, answers) of `evaluate_batches`, and the source of the clips.
     """
-    share_rng, order_rng = jax.random.split(rng)
-    share = jax.random.beta(share_rng, alpha, alpha)
-    order = jax.random.permutation(order_rng, len(targets))
-    mix = lambda x: share * x + (1 - share) * x[order]  # noqa: E731
-    return jax.tree.map(mix, inputs), mix(targets)
-
-
-def choose_class_weights(kind, labels, num_classes):
-    """Class weights [C]: "balanced", inverse to the class counts, 1 in the mean over clips; or None
-    for "none"."""
-    if kind not in ("none", "balanced"):
-        raise UserError(f"config.loss.class_weights={kind!r}; choose none or balanced")
-    if kind == "none":
-        return None
-    counts = np.bincount(labels, minlength=num_classes)
-    return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)
+    devices.check_batch_size(config.eval.batch_size, where="--batch_size")
+    classifier = assemble(model, checkpoint)
+    views = classifier.inputs["views"] | views
+    classifier = classifier._replace(inputs=classifier.inputs | {"views": views})
+    source = Subset(open_clips(config.data, split, checkpoint["class_names"]), limit)
+    batches = make_loader(
+        source,
+        make_view(classifier),
+        config.eval.batch_size,
+        training=False,
+        threads=config.data.threads,
+        max_bad_fraction=config.data.max_bad_fraction,
+    )
+    classify = devices.map_inference(make_classify(make_prepare(classifier), make_apply(model)))
+    metrics, answers = evaluate_batches(classify, devices.replicate(variables), batches)
+    return metrics, answers, source
 
 
 def top_k_hits(probabilities, labels, k):
@@ -125,26 +171,10 @@ def per_class_rows(confusion, class_names):
 
 
 def write_confusion(stem, confusion, class_names):
-    """Writes STEM.csv (rows: true, columns: predicted) and STEM.png, each whole or not at all."""
-    import matplotlib.figure  # takes a second to import
-
+    """Writes STEM.csv (rows: true, columns: predicted) and STEM.png; returns both paths."""
     stem = pathlib.Path(stem)
     table, picture = stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".png")
     rows = ([n, *row] for n, row in zip(class_names, confusion.tolist(), strict=True))
     write_csv(table, [["true \\ predicted", *class_names], *rows])
-
-    count = len(class_names)
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    side = min(24, 2.5 + 0.5 * count)
-    figure = matplotlib.figure.Figure((side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(count), class_names, rotation=90)
-    axes.set_yticks(range(count), class_names)
-    axes.set(xlabel="predicted", ylabel="true")
-    for i, j in np.argwhere(confusion) if count <= 40 else ():
-        colour = "white" if share[i, j] > 0.5 else "black"
-        axes.text(j, i, confusion[i, j], ha="center", va="center", color=colour)
-    with write_whole(picture) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    draw_confusion(picture, confusion, class_names)
     return table, picture

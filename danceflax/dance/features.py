@@ -1,22 +1,26 @@
 """Features of frozen streams, computed once and kept on disk.
 
 FOLDER/<key>/features.npy   float16 [N, V, t, h, w, C], V versions of each clip
-FOLDER/<key>/clips.json     label, weight and name of each; written last: without it, there is none
+FOLDER/<key>/clips.json     label, weight and name of each
 
 The key digests whatever the features depend on, so that a cache is never believed for another
 checkpoint, config or split.
 """
 
+import functools
 import hashlib
 import json
-import os
 import pathlib
-import shutil
 import zlib
 
+import jax
 import numpy as np
 
-from danceflax.errors import UserError
+from danceflax.dance.evaluate import over_views
+from danceflax.dance.inputs import make_augment, make_prepare, make_view
+from danceflax.io.files import write_folder, write_json
+from danceflax.models.streams import StreamClassifier
+from danceflax.training import devices
 
 
 class FeatureSource:
@@ -107,10 +111,7 @@ def write_features(folder, key, batches, compute, count):
     path = pathlib.Path(folder) / key
     if (path / "clips.json").exists():
         return FeatureSource(path)
-    partial = path.with_name(f"{key}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with write_folder(path) as partial:
         array, clips = None, []
         for batch, names in batches():
             features = compute(batch)
@@ -118,17 +119,70 @@ def write_features(folder, key, batches, compute, count):
                 array = np.lib.format.open_memmap(
                     partial / "features.npy", "w+", np.float16, (count, *features.shape[1:])
                 )
-            for n, name in enumerate(names):
-                if batch["weight"][n]:
-                    array[len(clips)] = features[n]
-                    label = int(batch["label"][n])
-                    clips.append({"label": label, "weight": 1.0, "name": name})
+            for n in np.flatnonzero(batch["weight"]):
+                array[len(clips)] = features[n]
+                label = int(batch["label"][n])
+                clips.append({"label": label, "weight": 1.0, "name": names[n]})
         array.flush()
-        (partial / "clips.json").write_text(json.dumps(clips))
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_json(partial / "clips.json", clips)
     return FeatureSource(path)
+
+
+def make_features(prepare, model):
+    """Builds features(variables, batch of [B, V, ...]) -> the streams' features [B, V, ...]."""
+
+    def features(variables, batch):
+        def one_view(view):
+            clips = prepare(variables["params"], view)
+            return model.apply(variables, clips, method="features")
+
+        return over_views(one_view, batch)
+
+    return features
+
+
+def is_cacheable(config, classifier, groups):
+    """Whether nothing in front of the head trains. Several processes do without the cache."""
+    fixed = all(not group["train"] for name, group in groups.items() if name != "head")
+    one = jax.process_count() == 1
+    return bool(
+        isinstance(classifier.model, StreamClassifier) and fixed and one and config.cache.views
+    )
+
+
+def cache_features(config, classifier, variables, sources, read, workdir):
+    """The features of two clip sources as sources themselves.
+
+    Args:
+      config: the training's; `cache.views` augmented versions are made of each training clip.
+      classifier, variables: whose streams to run.
+      sources: the clips to train and to evaluate on.
+      read: (source, transform, batch_size, training=False) -> iterator of batches.
+      workdir: of the training; the caches lie in its folder features, or in `cache.folder`.
+
+    Returns:
+      Two `FeatureSource`s; `pick_version` and `all_versions` are their transforms.
+    """
+    augment = make_augment(classifier, config.augment)
+    versions = make_versions(augment, config.cache.views, config.seed)
+    run = devices.map_inference(make_features(make_prepare(classifier), classifier.model))
+    replicated = devices.replicate(variables)
+    still = {
+        kind: {name: leaf for name, leaf in tree.items() if name != "head"}
+        for kind, tree in variables.items()
+    }
+    described = (classifier.inputs, config.augment.to_dict(), config.data.to_dict())
+    settings = [*described, config.seed, config.cache.views]
+
+    def compute(source, transform):
+        names = [source[i]["name"] for i in range(len(source))]
+        return write_features(
+            config.cache.folder or f"{workdir}/features",
+            digest([*settings, transform is versions, names], still),
+            lambda: read(source, transform, config.eval.batch_size, training=False),
+            functools.partial(run, replicated),
+            len(source),
+        )
+
+    train, val = sources
+    return compute(train, versions), compute(val, make_view(classifier))

@@ -3,10 +3,11 @@
 It is a plain dict, `inputs` of the checkpoint's config:
 
     streams   list of "rgb", "flow", "pose"
-    clip      `config.clip`: length, frame rate, size, views
+    clip      `config.clip`: length, frame rate, size
+    views     clips, crops and crop of `config.eval`: what is averaged over
     flow      `config.streams.flow`, or None
     pose      `config.streams.pose`, or None
-    network   the checkpoint config of the OpenPose network behind the pose stream, or None; its
+    openpose  the checkpoint config of the OpenPose network behind the pose stream, or None; its
               parameters are the classifier's group "openpose"
 """
 
@@ -24,9 +25,10 @@ from danceflax.models.openpose import STRIDE
 from danceflax.models.streams import STREAMS
 from danceflax.pose.targets import make_targets
 
-NETWORK = "openpose"  # parameter group of the network behind the pose stream
+OPENPOSE = "openpose"  # parameter group of the network behind the pose stream
 POSE_SOURCES = ("keypoints", "network", "features")
 POSE_MAPS = ("heatmaps", "both")
+VIEWS = ("clips", "crops", "crop")
 
 
 class Classifier(NamedTuple):
@@ -37,20 +39,22 @@ class Classifier(NamedTuple):
       inputs: the dict above.
       normalisation: {"mean", "std"} of RGB.
       skeleton: of the pose stream, or None.
-      network: the OpenPose module behind the pose stream, or None.
+      openpose: the OpenPose module behind the pose stream, or None.
     """
 
     model: Any
     inputs: dict
     normalisation: dict
     skeleton: Any = None
-    network: Any = None
+    openpose: Any = None
 
 
-def make_inputs(streams, clip, network_config=None):
-    """The `inputs` dict of a training config's `streams` and `clip`."""
+def make_inputs(streams, clip, views, openpose=None):
+    """The `inputs` dict of a training config's `streams`, `clip` and `eval`, and of the checkpoint
+    config of its OpenPose network."""
     streams = {name: dict(streams[name]) for name in STREAMS if name in streams}
-    inputs = {"streams": list(streams), "clip": dict(clip)}
+    views = {key: views[key] for key in VIEWS}
+    inputs = {"streams": list(streams), "clip": dict(clip), "views": views}
     inputs |= {name: streams.get(name) for name in ("flow", "pose")}
     pose = inputs["pose"]
     if pose:
@@ -59,12 +63,12 @@ def make_inputs(streams, clip, network_config=None):
                 raise UserError(
                     f"config.streams.pose.{key}={pose[key]!r}; choose {' or '.join(known)}"
                 )
-        if (pose["source"] != "keypoints") != bool(network_config):
+        if (pose["source"] != "keypoints") != bool(openpose):
             raise UserError(
                 f"config.streams.pose.source={pose['source']!r}: the sources network and features "
                 "need an OpenPose checkpoint in config.streams.pose.network, keypoints none"
             )
-    return inputs | {"network": network_config}
+    return inputs | {"openpose": openpose}
 
 
 def check_pose_grid(inputs):
@@ -84,15 +88,24 @@ def needed(inputs):
     return tuple(name for name, wanted in names if wanted)
 
 
-def make_transforms(classifier):
-    """(record, rng -> item for training; record -> item with views for evaluation)."""
+def make_augment(classifier, augment):
+    """The transform (record, rng) -> item of training, by `config.augment`."""
+    return functools.partial(augment_clip, augment=augment, **_reading(classifier))
+
+
+def make_view(classifier):
+    """The transform record -> item of evaluation, with the classifier's views."""
+    views = classifier.inputs["views"]
+    return functools.partial(read_views, views=views, **_reading(classifier))
+
+
+def _reading(classifier):
     inputs = classifier.inputs
     pose = inputs["pose"] and {
         "skeleton": classifier.skeleton,
         "max_people": inputs["pose"]["max_people"],
     }
-    options = dict(needs=needed(inputs), clip=inputs["clip"], flow=inputs["flow"], pose=pose)
-    return functools.partial(augment_clip, **options), functools.partial(read_views, **options)
+    return dict(needs=needed(inputs), clip=inputs["clip"], flow=inputs["flow"], pose=pose)
 
 
 def batch_shapes(classifier):
@@ -114,9 +127,15 @@ def batch_shapes(classifier):
     }
 
 
-def make_prepare(classifier):
-    """Builds prepare(params, batch) -> {stream: float32 [B, T, ...]}, on the device."""
+def make_prepare(classifier, features=False):
+    """Builds prepare(params, batch) -> {stream: float32 [B, T, ...]}, on the device.
+
+    With `features` the batch holds the streams' features, computed before, and nothing is left to
+    do.
+    """
     inputs = classifier.inputs
+    if features:
+        return lambda params, batch: {"features": batch["features"]}
 
     def prepare(params, batch):
         clips = {}
@@ -145,8 +164,8 @@ def _pose_clip(classifier, params, batch):
             frames, skeleton, (cells, cells), pose["stride"], pose["sigma"]
         )
     else:
-        images = normalise(frames, classifier.inputs["network"]["normalisation"])
-        maps = classifier.network.apply({"params": params[NETWORK]}, images)
+        images = normalise(frames, classifier.inputs["openpose"]["normalisation"])
+        maps = classifier.openpose.apply({"params": params[OPENPOSE]}, images)
         heatmaps, pafs = maps.heatmaps[-1], maps.pafs[-1]
     if pose["source"] == "features":
         maps = maps.features.astype(jnp.float32)

@@ -1,11 +1,11 @@
-"""The steps of a classifier: training, evaluation, features; all on the device."""
+"""What classifier training minimises, on the device."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danceflax.dance.evaluate import cross_entropy, mixup
-from danceflax.dance.inputs import NETWORK
+from danceflax.dance.inputs import OPENPOSE
+from danceflax.errors import UserError
 from danceflax.models.streams import StreamClassifier
 
 
@@ -27,7 +27,7 @@ def make_apply(model, features=False, freeze_batchnorm=False):
 
     def apply(variables, clips, train=False, rng=None):
         own = {
-            kind: {name: leaf for name, leaf in tree.items() if name != NETWORK}
+            kind: {name: leaf for name, leaf in tree.items() if name != OPENPOSE}
             for kind, tree in variables.items()
         }
         if features or not isinstance(model, StreamClassifier):
@@ -62,50 +62,50 @@ def make_loss(prepare, apply, num_classes, *, label_smoothing, class_weights, mi
     return loss
 
 
-def make_classify(prepare, apply):
-    """Builds classify(variables, batch of [B, V, ...]) -> probabilities [B, C], the views' mean."""
-
-    def classify(variables, batch):
-        def one_view(view):
-            logits, _ = apply(variables, prepare(variables["params"], view))
-            return jax.nn.softmax(logits)
-
-        return _over_views(one_view, batch).mean(1)
-
-    return classify
-
-
-def make_features(prepare, model):
-    """Builds features(variables, batch of [B, V, ...]) -> the streams' features [B, V, ...]."""
-
-    def features(variables, batch):
-        def one_view(view):
-            clips = prepare(variables["params"], view)
-            return model.apply(variables, clips, method="features")
-
-        return _over_views(one_view, batch)
-
-    return features
-
-
-def _over_views(function, batch):
-    """function([B, ...]) of each view of [B, V, ...], one after the other: the memory of one."""
-    views = {k: jnp.moveaxis(v, 1, 0) for k, v in batch.items() if v.ndim > 1}
-    return jnp.moveaxis(jax.lax.map(function, views), 0, 1)
-
-
-def classify_batches(classify, variables, batches, gather=np.asarray):
-    """(probabilities [N, C], labels [N], names) over one pass; padding is left out.
+def cross_entropy(logits, targets, weight, label_smoothing=0.0, class_weights=None):
+    """Cross-entropy of a batch, as PyTorch defines it with class weights and smoothing.
 
     Args:
-      classify: from `make_classify`, mapped over devices.
-      gather: puts the arrays of all processes one after the other; names are this process's.
+      logits: [B, C].
+      targets: [B, C], one-hot or a mixture; rows add to 1.
+      weight: [B], 0 for padding.
+      label_smoothing: share of each target spread evenly over all classes (Szegedy et al. 2016).
+      class_weights: [C] or None.
+
+    Returns:
+      (sum, count): the mean loss is sum / count; count adds the class weights of the targets.
     """
-    probabilities, labels, names = [], [], []
-    for batch, batch_names in batches:
-        found = gather(classify(variables, batch))
-        label, weight = (gather(batch[key]) for key in ("label", "weight"))
-        probabilities.append(found[weight > 0])
-        labels.append(label[weight > 0])
-        names += [n for n, w in zip(batch_names, batch["weight"], strict=True) if w > 0]
-    return np.concatenate(probabilities), np.concatenate(labels).astype(int), names
+    factors = jnp.ones(logits.shape[-1]) if class_weights is None else jnp.asarray(class_weights)
+    smooth = (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1]
+    losses = -(factors * smooth * jax.nn.log_softmax(logits)).sum(-1)
+    return (losses * weight).sum(), ((factors * targets).sum(-1) * weight).sum()
+
+
+def mixup(rng, inputs, targets, alpha):
+    """Mixes every sample with another of its shard (Zhang et al. 2018).
+
+    Args:
+      rng: a jax key.
+      inputs: a tree of float [B, ...].
+      targets: [B, C].
+      alpha: of the Beta distribution of the share.
+
+    Returns:
+      (inputs, targets), mixed alike.
+    """
+    share_rng, order_rng = jax.random.split(rng)
+    share = jax.random.beta(share_rng, alpha, alpha)
+    order = jax.random.permutation(order_rng, len(targets))
+    mix = lambda x: share * x + (1 - share) * x[order]  # noqa: E731
+    return jax.tree.map(mix, inputs), mix(targets)
+
+
+def choose_class_weights(kind, labels, num_classes):
+    """Class weights [C]: "balanced", inverse to the class counts, 1 in the mean over clips; or None
+    for "none"."""
+    if kind not in ("none", "balanced"):
+        raise UserError(f"config.loss.class_weights={kind!r}; choose none or balanced")
+    if kind == "none":
+        return None
+    counts = np.bincount(labels, minlength=num_classes)
+    return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)

@@ -10,9 +10,8 @@ import pathlib
 
 import numpy as np
 
-from danceflax.data.frames import SPLIT_FILES
 from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder, list_folder
-from danceflax.data.splits import list_clips
+from danceflax.data.splits import CLIP_LISTS, find_split, list_clips
 from danceflax.errors import BadSampleError, UserError
 
 SAMPLING = ("contiguous", "uniform")
@@ -58,7 +57,7 @@ class ClipSource:
             "flow": str(self.root / "flow"),
             "keypoints": str(self.root / keypoints),
         }
-        self.split_file = _find_split(root, split)
+        self.split_file = find_split(root, split, CLIP_LISTS)
         self._clips = list_clips(self.split_file)
         dances = sorted({clip.dance for clip in self._clips})
         self.class_names = list(class_names or dances)
@@ -109,18 +108,6 @@ class ClipSource:
                     found[stem.rpartition("_")[0]].append(stem.rpartition("_")[2].encode())
             self._found[clip.dance] = found
         return [n for n in self._found[clip.dance].get(clip.name, []) if n.isdigit()]
-
-
-def _find_split(root, split):
-    """The split file of a root by name, clip lists before frame lists; or the file itself."""
-    names = sorted(SPLIT_FILES, key=lambda name: "videos" not in name)
-    for path in [*(pathlib.Path(root) / name.format(split) for name in names), pathlib.Path(split)]:
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{root}: no split {split!r}: neither {names[0].format(split)} nor "
-        f"{names[1].format(split)} is there; make one with prepare_data.py split"
-    )
 
 
 def check_classes(train, val):

@@ -21,9 +21,8 @@ from danceflax.data.root import (
 )
 from danceflax.errors import UserError
 from danceflax.io.images import read_image
+from danceflax.people import keypoint_boxes
 from danceflax.skeleton import convert_joints
-
-SPLIT_FILES = ("pose_training_split/{}.csv", "videos_split/{}_videos.csv", "{}")
 
 # A person's box is the extent of the keypoints and this fraction of its longer side on each side:
 # keypoints end at the eyes and ankles, people do not.
@@ -56,7 +55,9 @@ class LetsDanceSource:
         self.skeleton = skeleton
         self.frame_folder = find_folder(self.root, FRAME_FOLDERS)
         self.keypoint_folder = find_folder(self.root, KEYPOINT_FOLDERS)
-        self.split_file = None if split == "all" else find_split(self.root, split)
+        self.split_file = (
+            None if split == "all" else splits.find_split(self.root, split, splits.FRAME_LISTS)
+        )
         self.files, self._rows = list_frames(self.root, self.split_file)
         if not len(self.files):
             raise UserError(
@@ -116,23 +117,9 @@ def make_record(image, people, joints, skeleton, name, index):
 
 def estimate_boxes(people):
     """[P, J, 3] keypoints to [P, 4] boxes (x, y, width, height) in pixels, BOX_MARGIN wider."""
-    present = people[..., 2:] > 0
-    low = np.where(present, people[..., :2], np.inf).min(1, initial=np.inf)
-    high = np.where(present, people[..., :2], -np.inf).max(1, initial=-np.inf)
-    margin = BOX_MARGIN * (high - low).max(-1, keepdims=True, initial=0)
-    return np.concatenate([low - margin, high - low + 2 * margin], -1).astype(np.float32)
-
-
-def find_split(root, split):
-    """The split file of that name under a root, or at that path. Raises UserError: none is."""
-    candidates = [pathlib.Path(root) / name.format(split) for name in SPLIT_FILES]
-    for path in [*candidates, pathlib.Path(split)]:
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{root}: no split {split!r}: neither {' nor '.join(map(str, candidates[:2]))} is there; "
-        f'make one, or use "all"'
-    )
+    boxes = keypoint_boxes(people)
+    margin = BOX_MARGIN * boxes[:, 2:].max(-1, keepdims=True, initial=0)
+    return (boxes + margin * (-1, -1, 2, 2)).astype(np.float32)
 
 
 def list_frames(root, split_file=None):

@@ -10,6 +10,7 @@ anywhere. A clip is `<video>_<start>`; a YouTube id, 11 characters, may itself h
 """
 
 import logging
+import os
 import pathlib
 import re
 import typing
@@ -21,6 +22,8 @@ from danceflax.errors import UserError
 
 CLIP_COLUMNS = ("label", "clip", "n_frames")
 VIDEO_COLUMNS = ("video_id", "dance_type", "frames")
+# Where a root keeps its lists; {} is the split's name.
+FRAME_LISTS, CLIP_LISTS = "pose_training_split/{}.csv", "videos_split/{}_videos.csv"
 
 
 class Frames(typing.NamedTuple):
@@ -52,10 +55,26 @@ def split_clip(clip):
     return video, start
 
 
-def split_frame(stem):
-    """'-2W1PfHleRM_033_0001' -> ('-2W1PfHleRM_033', '0001'): the clip and the frame number."""
-    clip, _, frame = stem.rpartition("_")
-    return clip, frame
+def find_split(root: str | os.PathLike, split: str, first: str = FRAME_LISTS) -> pathlib.Path:
+    """The split file of that name under a root, or at that path under it or anywhere.
+
+    Args:
+      root: the data root.
+      split: a split's name, or the path of a split file.
+      first: FRAME_LISTS or CLIP_LISTS, which is taken where a root has both.
+
+    Raises:
+      UserError: there is none.
+    """
+    second = CLIP_LISTS if first == FRAME_LISTS else FRAME_LISTS
+    names = [pathlib.Path(root) / kind.format(split) for kind in (first, second)]
+    for path in (*names, pathlib.Path(root) / split, pathlib.Path(split)):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{root}: no split {split!r}: neither {names[0]} nor {names[1]} is there; make one with "
+        "prepare_data.py split"
+    )
 
 
 def is_clip_list(path):

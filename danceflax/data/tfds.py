@@ -1,10 +1,18 @@
 """Pose frames from an ArrayRecord set, as the records the root itself would give."""
 
+from typing import Any
+
 import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
 
 from danceflax.data.frames import make_record
+from danceflax.errors import UserError
 from danceflax.io.images import decode_image
-from danceflax.prepare.tfds import open_set
+from danceflax.skeleton import Skeleton
+
+SET, VERSION = "pose_frames", "1.0.0"
+FOLDER = "tfds"  # of a root, where its set is by default
 
 
 class TfdsSource:
@@ -14,7 +22,7 @@ class TfdsSource:
     `LetsDanceSource`, bit for bit.
     """
 
-    def __init__(self, root, split, skeleton):
+    def __init__(self, root: str, split: str, skeleton: Skeleton):
         """Opens a set.
 
         Args:
@@ -26,7 +34,7 @@ class TfdsSource:
           UserError: there is no such set or split.
         """
         self.root, self.split, self.skeleton = root, split, skeleton
-        self._examples, _ = open_set("pose_frames", root, split)
+        self._examples, _ = open_set(root, split)
 
     def __len__(self):
         return len(self._examples)
@@ -42,3 +50,36 @@ class TfdsSource:
         joints = example["joints"].decode().split()
         people = np.reshape(example["keypoints"], (-1, len(joints), 3))
         return make_record(image, people, joints, self.skeleton, name, index)
+
+
+class _KeepBytes(tfds.decode.SkipDecoding):
+    """Leaves images encoded, alone and in sequences; for these tfds itself needs TensorFlow."""
+
+    def decode_batch_example_np(self, examples):
+        return examples
+
+
+def open_set(root: str, split: str) -> tuple[Any, tfds.core.DatasetInfo]:
+    """(random-access source of raw examples, their info) of one split of a set.
+
+    Args:
+      root: the Let's Dance root with its tfds folder, or the folder that the set was built in;
+        local or gs://.
+      split: a split's name, "all" for every one, or a slice as tfds has it: "train[:10%]".
+
+    Raises:
+      UserError: there is no such set or split.
+    """
+    candidates = [epath.Path(root) / FOLDER / SET / VERSION, epath.Path(root) / SET / VERSION]
+    path = next((path for path in candidates if (path / "dataset_info.json").exists()), None)
+    if path is None:
+        raise UserError(
+            f"{candidates[0]}: there is no such set; build it: "
+            f"python prepare_data.py tfds --root={root}"
+        )
+    builder = tfds.builder_from_directory(path)
+    try:
+        return builder.as_data_source(split, decoders={"image": _KeepBytes()}), builder.info
+    except (ValueError, KeyError) as error:
+        names = ", ".join(builder.info.splits)
+        raise UserError(f"{path}: no split {split!r}; there are {names} ({error})") from None

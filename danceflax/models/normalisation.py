@@ -4,8 +4,6 @@ import jax.numpy as jnp
 
 # OpenPose: x / 256 - 0.5 on each channel.
 OPENPOSE = {"mean": (128.0, 128.0, 128.0), "std": (256.0, 256.0, 256.0)}
-# ImageNet statistics in 0..255 RGB, for torchvision's VGG-19.
-IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 # I3D: [-1, 1].
 SYMMETRIC = {"mean": (127.5, 127.5, 127.5), "std": (127.5, 127.5, 127.5)}
 

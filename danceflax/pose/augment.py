@@ -8,8 +8,10 @@ is a [2, 3] or [3, 3] matrix from a record's pixels to the item's.
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from danceflax.errors import BadSampleError
+from danceflax.people import resize_affine, transform_people
 from danceflax.pose.grid import to_grid
 from danceflax.skeleton import Skeleton
 
@@ -76,7 +78,7 @@ def augment(
         mirrored,
         size,
     )
-    matrix, offset = _random_colours(rng, *colour)
+    matrix, offset = random_colours(rng, *colour)
     # The border is what becomes GREY once the colours change.
     border = np.linalg.solve(matrix, GREY - offset).clip(0, 255)
     image = _warp(record["image"], to_crop, size, border)
@@ -102,33 +104,51 @@ def letterbox(record, *, size, stride, max_people):
     Raises:
       BadSampleError: more than max_people people are in the image.
     """
-    height, width = record["image"].shape[:2]
-    ratio = min(size[0] / height, size[1] / width)
-    fitted = max(1, round(height * ratio)), max(1, round(width * ratio))
-    # Pixel centres are at integers: edges, not centres, of image and canvas coincide.
-    factors = np.array([fitted[1] / width, fitted[0] / height])
-    to_canvas = np.column_stack([np.diag(factors), (factors - 1) / 2])
-    image = np.full((*size, 3), GREY, np.uint8)
-    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
-    image[: fitted[0], : fitted[1]] = cv2.resize(
-        record["image"], fitted[::-1], interpolation=method
-    )
+    image, to_image = fit_image(record["image"], size)
+    to_canvas = cv2.invertAffineTransform(to_image)
     mask = _warp_mask(record["mask"], to_canvas, size, stride)
     people = transform_people(record["people"], to_canvas)
     item = _item(record["name"], image, people, mask, record["labelled"], max_people)
     return item | {
-        "to_image": cv2.invertAffineTransform(to_canvas).astype(np.float32),
+        "to_image": to_image.astype(np.float32),
         "id": np.int64(record.get("id", -1)),
     }
 
 
-def transform_people(people, affine):
-    """People [..., J, 3] with (x, y) mapped by an affine [2, 3]; absent joints stay (0, 0, 0)."""
-    affine = np.asarray(affine)
-    people = np.asarray(people, np.float32)
-    xy = people[..., :2] @ affine[:2, :2].T + affine[:2, 2]
-    mapped = np.concatenate([xy, people[..., 2:]], -1, dtype=np.float32)
-    return np.where(people[..., 2:] > 0, mapped, np.float32(0))
+def fit_image(
+    image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+    """The whole image, as large as fits, at the top left of a grey canvas of (height, width); and
+    the affine map from the canvas's pixels to the image's."""
+    height, width = image.shape[:2]
+    ratio = min(size[0] / height, size[1] / width)
+    fitted = max(1, round(height * ratio)), max(1, round(width * ratio))
+    canvas = np.full((*size, 3), GREY, np.uint8)
+    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
+    canvas[: fitted[0], : fitted[1]] = cv2.resize(image, fitted[::-1], interpolation=method)
+    return canvas, resize_affine(fitted[::-1], (width, height))
+
+
+def random_colours(
+    rng: np.random.Generator,
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue: float = 0.0,
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """(matrix, offset) of colour' = matrix @ colour + offset, in grey levels.
+
+    One linear map for everything: hue turns about the grey axis, saturation stretches away from
+    it, contrast about the middle grey, brightness shifts.
+    """
+    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * (
+        brightness, contrast, saturation, np.deg2rad(hue),
+    )  # fmt: skip
+    grey = np.full((3, 3), 1 / 3)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    turn = np.cos(hue) * (np.eye(3) - grey) + np.sin(hue) * cross
+    matrix = (1 + contrast) * (grey + (1 + saturation) * turn)
+    return matrix, np.full(3, GREY + brightness - (1 + contrast) * GREY)
 
 
 def _main_person(record, rng):
@@ -158,22 +178,6 @@ def _random_map(center, factor, angle, shift, mirrored, size):
         affine[0] *= -1
         affine[0, 2] += size[1] - 1
     return affine
-
-
-def _random_colours(rng, brightness, contrast, saturation, hue):
-    """(matrix [3, 3], offset [3]) of colour' = matrix @ colour + offset, in grey levels.
-
-    One linear map for everything: hue turns about the grey axis, saturation stretches away from
-    it, contrast about the middle grey, brightness shifts.
-    """
-    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * (
-        brightness, contrast, saturation, np.deg2rad(hue),
-    )  # fmt: skip
-    grey = np.full((3, 3), 1 / 3)
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    turn = np.cos(hue) * (np.eye(3) - grey) + np.sin(hue) * cross
-    matrix = (1 + contrast) * (grey + (1 + saturation) * turn)
-    return matrix, np.full(3, GREY + brightness - (1 + contrast) * GREY)
 
 
 def _warp(image, affine, size, border):

@@ -3,8 +3,18 @@
 Every function takes and returns uint8 RGB images [H, W, 3] and leaves its input unchanged.
 """
 
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
 import cv2
+import jax
 import numpy as np
+
+from danceflax.io.images import write_image
+from danceflax.pose.targets import make_targets
+from danceflax.skeleton import Skeleton
 
 # Sub-pixel drawing: OpenCV takes fixed-point coordinates with this many fractional bits.
 SHIFT = 4
@@ -107,6 +117,69 @@ def training_panel(images, targets, predictions, people, skeleton, threshold=0.0
         for n, image in enumerate(images)
     ]
     return make_grid(rows, TITLES)
+
+
+def make_panel(
+    apply: Callable, decode: Callable, skeleton: Skeleton, count: int, **targets: Any
+) -> Callable:
+    """Builds panel(variables, batches) -> (the same batches, an RGB picture of the first: what the
+    network says of it and should say).
+
+    Args:
+      apply: (variables, images) -> the network's `Maps`.
+      decode: from `make_decoder`.
+      skeleton: of the network.
+      count: samples drawn; 0: the picture is None.
+      **targets: stride, sigma, limb_width and mode of `make_targets`.
+    """
+
+    @jax.jit
+    def compute(variables, batch):
+        maps = apply(variables, batch["image"])
+        predicted = maps.heatmaps[-1], maps.pafs[-1]
+        shape = predicted[0].shape[1:3]
+        return (
+            make_targets(batch["people"], skeleton, shape, **targets),
+            predicted,
+            decode(*predicted),
+        )
+
+    def panel(variables, batches):
+        if not count:
+            return batches, None
+        first = next(batches)
+        sample = {key: value[:count] for key, value in first[0].items()}
+        target, predicted, (people, _) = jax.device_get(compute(variables, sample))
+        picture = training_panel(sample["image"], target, predicted, people, skeleton)
+        return itertools.chain([first], batches), picture
+
+    return panel
+
+
+def write_comparison(
+    path: str | os.PathLike, source: Any, images: list[dict], skeleton: Skeleton, columns: int = 4
+) -> None:
+    """Writes a PNG of images with the people labelled and the people found, side by side.
+
+    Args:
+      path: the file.
+      source: the records that were evaluated.
+      images: of `evaluate_batches`.
+      skeleton: of the network.
+      columns: pairs in a row.
+    """
+    cells = []
+    for image in images:
+        record = source[image["index"]]
+        for people in (record["people"], image["people"]):
+            drawn = draw_people(record["image"], people, skeleton)
+            cells.append(cv2.resize(drawn, (256, 256 * drawn.shape[0] // drawn.shape[1])))
+    height = max(cell.shape[0] for cell in cells)
+    cells = [cv2.copyMakeBorder(c, 0, height - len(c), 0, 0, cv2.BORDER_CONSTANT) for c in cells]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % (2 * columns))
+    rows = [cells[i : i + 2 * columns] for i in range(0, len(cells), 2 * columns)]
+    picture = make_grid(rows, ("labelled", "found") * columns)
+    write_image(path, picture)
 
 
 def make_grid(rows, titles):

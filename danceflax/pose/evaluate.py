@@ -1,13 +1,27 @@
-"""Runs a network over a split and measures it."""
+"""How good a pose network is: run over a split, and measured."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
+import flax.linen as nn
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from danceflax.data.loader import make_loader
+from danceflax.data.sources import Subset, open_source
+from danceflax.models.normalisation import on_images
+from danceflax.models.openpose import STRIDE
+from danceflax.people import transform_people
 from danceflax.pose import metrics as figures
-from danceflax.pose.augment import transform_people
-from danceflax.pose.draw import draw_people, make_grid, training_panel
-from danceflax.pose.targets import make_targets
+from danceflax.pose.augment import letterbox
+from danceflax.pose.decode import make_decoder
+from danceflax.pose.loss import make_loss
+from danceflax.pose.predict import make_estimator
+from danceflax.skeleton import COCO17_JOINTS, Skeleton
+from danceflax.training import devices
 
 
 def make_eval_step(estimate, loss):
@@ -36,8 +50,8 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
 
     Returns:
       (metrics, images): metrics are {"AP", "AP50", ..., "PCK", "PCK/<joint>", "loss"} over the
-      skeleton's joints, and "coco17/AP", ... over COCO's. images is a list of {index, name, people,
-      scores}, people in the image's pixels; of this process only.
+      skeleton's joints, and "coco17/AP", ... over those of COCO's 17 that it has. images is a list
+      of {index, name, people, scores}, people in the image's pixels; of this process only.
     """
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
     records, own, coco17, images, loss = [], [], [], [], np.zeros(2)
@@ -72,12 +86,11 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
             correct, labelled = correct + right, labelled + total
     truth = figures.ground_truth_from_records(records, skeleton)
     metrics = figures.coco_average_precision(truth, own, skeleton.sigmas)
-    truth = annotations or figures.ground_truth_from_records(
-        records, skeleton, figures.COCO17_JOINTS
-    )
-    ids = [record["id"] for record in records]
-    ap17 = figures.coco_average_precision(truth, coco17, image_ids=ids)
-    metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
+    if set(skeleton.joints) & set(COCO17_JOINTS):
+        truth = annotations or figures.ground_truth_from_records(records, skeleton, COCO17_JOINTS)
+        ids = [record["id"] for record in records]
+        ap17 = figures.coco_average_precision(truth, coco17, image_ids=ids)
+        metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
     metrics |= figures.pck_metrics(correct, labelled, skeleton)
     return metrics | {"loss": float(loss[0] / loss[1])}, images
 
@@ -98,53 +111,47 @@ def _image_mask(mask, to_image, stride):
     )
 
 
-def write_comparison(path, source, images, skeleton, columns=4):
-    """Writes a PNG of images with the people labelled and the people found, side by side.
+def evaluate_split(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    config: ConfigDict,
+    split: str,
+    limit: int = 0,
+) -> tuple[dict[str, float], list[dict], Subset]:
+    """The figures of a checkpoint on a split.
 
     Args:
-      path: the file.
-      source: the records that were evaluated.
-      images: of `evaluate_batches`.
-      skeleton: of the network.
-      columns: pairs in a row.
+      model, variables, checkpoint: of `load_checkpoint`.
+      config: of configs/; its data, eval, decode and targets are used.
+      split: a split's name, or a split file's path.
+      limit: at most so many images, evenly drawn; 0 means all.
+
+    Returns:
+      (metrics, images) of `evaluate_batches`, and the source of the records.
     """
-    cells = []
-    for image in images:
-        record = source[image["index"]]
-        for people in (record["people"], image["people"]):
-            drawn = draw_people(record["image"], people, skeleton)
-            cells.append(cv2.resize(drawn, (256, 256 * drawn.shape[0] // drawn.shape[1])))
-    height = max(cell.shape[0] for cell in cells)
-    cells = [cv2.copyMakeBorder(c, 0, height - len(c), 0, 0, cv2.BORDER_CONSTANT) for c in cells]
-    cells += [np.zeros_like(cells[0])] * (-len(cells) % (2 * columns))
-    rows = [cells[i : i + 2 * columns] for i in range(0, len(cells), 2 * columns)]
-    picture = make_grid(rows, ("labelled", "found") * columns)
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-
-
-def make_panel(apply, decode, skeleton, **targets):
-    """Builds panel(variables, batch) -> an RGB picture of what the network sees and should see.
-
-    Args:
-      apply: (variables, images) -> the network's `Maps`.
-      decode: from `make_decoder`.
-      skeleton: of the network.
-      **targets: stride, sigma, limb_width and mode of `make_targets`.
-    """
-
-    @jax.jit
-    def compute(variables, batch):
-        maps = apply(variables, batch["image"])
-        predicted = maps.heatmaps[-1], maps.pafs[-1]
-        shape = predicted[0].shape[1:3]
-        return (
-            make_targets(batch["people"], skeleton, shape, **targets),
-            predicted,
-            decode(*predicted),
-        )
-
-    def panel(variables, batch):
-        target, predicted, (people, _) = jax.device_get(compute(variables, batch))
-        return training_panel(batch["image"], target, predicted, people, skeleton)
-
-    return panel
+    devices.check_batch_size(config.eval.batch_size, where="--batch_size")
+    skeleton, data = Skeleton.from_dict(checkpoint["skeleton"]), config.data
+    source = Subset(open_source(data, split, skeleton), limit)
+    transform = functools.partial(
+        letterbox, size=tuple(config.eval.size), stride=STRIDE, max_people=data.max_people
+    )
+    batches = make_loader(
+        source,
+        transform,
+        config.eval.batch_size,
+        training=False,
+        threads=data.threads,
+        max_bad_fraction=data.max_bad_fraction,
+    )
+    apply = on_images(model, checkpoint["normalisation"])
+    decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
+    estimate = make_estimator(
+        apply, skeleton, decode, stride=STRIDE, flip=config.eval.flip, scales=config.eval.scales
+    )
+    loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
+    eval_step = devices.map_inference(make_eval_step(estimate, loss))
+    metrics, images = evaluate_batches(
+        eval_step, devices.replicate(variables), batches, skeleton, source.annotations
+    )
+    return metrics, images, source

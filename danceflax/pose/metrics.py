@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from danceflax.errors import UserError
+from danceflax.people import keypoint_boxes
 from danceflax.skeleton import COCO17_JOINTS, convert_joints, default_sigma
 
 COCO17_SIGMAS = tuple(map(default_sigma, COCO17_JOINTS))
@@ -228,16 +229,6 @@ def match_people(similarity):
         similarity[i, :] = similarity[:, k] = 0
         pairs.append((int(i), int(k)))
     return pairs
-
-
-def keypoint_boxes(people):
-    """[P, 4] (x, y, width, height) around each person's present keypoints; 0 if there is none."""
-    people = np.asarray(people, float)
-    present = people[..., 2:] > 0
-    low = np.where(present, people[..., :2], np.inf).min(1, initial=np.inf)
-    high = np.where(present, people[..., :2], -np.inf).max(1, initial=-np.inf)
-    boxes = np.concatenate([low, high - low], -1)
-    return np.where(np.isfinite(boxes).all(-1, keepdims=True), boxes, 0.0)
 
 
 def person_area(people, boxes=None):

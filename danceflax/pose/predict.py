@@ -1,16 +1,17 @@
-"""A trained pose network, ready for frames of any size."""
+"""From frames to people: network, flip and multi-scale averaging, decoding; frames of any size."""
 
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from danceflax.errors import UserError
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
-from danceflax.pose.augment import letterbox, transform_people
+from danceflax.people import transform_people
+from danceflax.pose.augment import fit_image
 from danceflax.pose.decode import make_decoder
-from danceflax.pose.inference import make_estimator
 from danceflax.skeleton import Skeleton
 from danceflax.training import devices
 
@@ -89,17 +90,14 @@ class PosePredictor:
         for size, group in itertools.groupby(sized, key=lambda item: item[2]):
             group = ((key, frame) for key, frame, _ in group)
             while chunk := list(itertools.islice(group, self.batch_size)):
-                items = [
-                    letterbox(make_record(frame), size=size, stride=STRIDE, max_people=1)
-                    for _, frame in chunk
-                ]
-                images = np.stack([item["image"] for item in items])
+                fitted = [fit_image(frame, size) for _, frame in chunk]
+                images = np.stack([image for image, _ in fitted])
                 filler = np.zeros((self.batch_size - len(images), *images.shape[1:]), np.uint8)
                 images = np.concatenate([images, filler])
                 people, scores = self._estimate(self._variables, images)
                 for n, (key, frame) in enumerate(chunk):
                     found = scores[n] > 0
-                    placed = transform_people(people[n][found], items[n]["to_image"])
+                    placed = transform_people(people[n][found], fitted[n][1])
                     yield key, frame, placed, scores[n][found]
 
 
@@ -113,14 +111,70 @@ def network_size(frame, height):
     return height, max(STRIDE, -(-round(width) // WIDTH_STEP) * WIDTH_STEP)
 
 
-def make_record(frame):
-    """A record of a frame of which nothing is known."""
-    return {
-        "image": frame,
-        "people": np.zeros((0, 1, 3), np.float32),
-        "boxes": np.zeros((0, 4), np.float32),
-        "mask": None,
-        "labelled": np.zeros(1, bool),
-        "main": -1,
-        "name": "",
-    }
+def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0,)):
+    """Builds the function that finds people.
+
+    Args:
+      apply: (variables, images [B, H, W, 3] float 0..255) -> the network's `Maps`.
+      skeleton: of the network.
+      decode: from `make_decoder`.
+      stride: input pixels a map cell.
+      flip: average with the maps of the mirrored image.
+      scales: average over the image at these sizes; 1.0 is the size it comes in.
+
+    Returns:
+      estimate(variables, images uint8 [B, H, W, 3]) -> (people [B, P, J, 3] (x, y, score) in pixels
+      of `images`, scores [B, P]). Not jitted: it runs inside the caller's.
+    """
+
+    def predict_maps(variables, images):
+        maps = apply(variables, images)
+        heatmaps, pafs = maps.heatmaps[-1], maps.pafs[-1]
+        if flip:
+            mirrored = apply(variables, images[:, :, ::-1])
+            back = flip_maps(mirrored.heatmaps[-1], mirrored.pafs[-1], skeleton)
+            heatmaps, pafs = (heatmaps + back[0]) / 2, (pafs + back[1]) / 2
+        return heatmaps, pafs
+
+    def estimate(variables, images):
+        images = images.astype(jnp.float32)
+        batch, height, width, _ = images.shape
+        grid = (height // stride, width // stride)
+        total = None
+        for scale in scales:
+            size = [max(stride, round(n * scale / stride) * stride) for n in (height, width)]
+            scaled = images
+            if tuple(size) != (height, width):
+                scaled = jax.image.resize(images, (batch, *size, 3), "cubic")
+            maps = [
+                jax.image.resize(x, (batch, *grid, x.shape[-1]), "cubic")
+                if x.shape[1:3] != grid
+                else x
+                for x in predict_maps(variables, scaled)
+            ]
+            total = maps if total is None else [a + b for a, b in zip(total, maps, strict=True)]
+        return decode(*(x / len(scales) for x in total))
+
+    return estimate
+
+
+def flip_maps(heatmaps, pafs, skeleton):
+    """Mirrors maps left to right and swaps what is left and right in them.
+
+    Mirroring the people and mirroring the maps commute: `flip_maps` of what a network says of the
+    mirrored image is what it should say of the image. It is its own inverse.
+
+    Args:
+      heatmaps: [..., h, w, J + 1], background last.
+      pafs: [..., h, w, 2 L].
+      skeleton: a `Skeleton` with J joints and L limbs.
+
+    Returns:
+      Heatmaps and PAFs of the same shapes.
+    """
+    joints = np.append(skeleton.flip, skeleton.num_joints)
+    limb, sign = skeleton.limb_flip
+    channels = np.stack([2 * limb, 2 * limb + 1], -1).ravel()
+    signs = np.stack([-sign, sign], -1).ravel()
+    heatmaps = jnp.flip(heatmaps, -2)[..., joints]
+    return heatmaps, jnp.flip(pafs, -2)[..., channels] * signs.astype(pafs.dtype)

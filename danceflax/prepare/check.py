@@ -22,24 +22,45 @@ from danceflax.data.root import (
     scan_root,
 )
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.console import show_progress
 from danceflax.io.images import read_image
+from danceflax.io.workers import run_tasks
+from danceflax.prepare import findings
+from danceflax.prepare.findings import HARMLESS, Fault
 from danceflax.prepare.split import find_leaks
 
 CHUNK = 50  # frames a task
 FRAME_SPLITS, CLIP_SPLITS = "pose_training_split/*.csv", "videos_split/*_videos.csv"
-# Faults that cost no sample: training leaves such joints and rows out.
-HARMLESS = ("outside", "repeated", "leak")
 # More of a frame's keypoints than this outside the picture: they belong to another picture size.
 MAX_OUTSIDE = 0.5
 
 
-class Fault(typing.NamedTuple):
-    """file: relative to the root. row: of a split file, or 0. fault: its kind, one word or two."""
+def run(
+    root: str, output: str = "", max_bad_fraction: float = 0.01, workers: int | None = None
+) -> int:
+    """Lists every fault of a root and its splits, and says whether it can be trained on.
 
-    file: str
-    row: int
-    fault: str
-    message: str
+    python prepare_data.py check --root=data/letsdance --output=faults.csv
+
+    Exit status 0: fit to train on. 1: more faults than --max_bad_fraction, or a split file at which
+    training would stop. 2: this command was not understood.
+
+    Args:
+      root: the data root.
+      output: a CSV of all faults to write.
+      max_bad_fraction: as config.data.max_bad_fraction.
+      workers: processes; by default one a core.
+    """
+    found, tasks = findings.Findings(), plan_check(root)
+    with show_progress("checking", f"times {CHUNK} frames") as progress:
+        results = run_tasks(check_frames, tasks, workers, progress)
+        for task, result in zip(tasks, results, strict=True):
+            found.add(task, result)
+    found.faults += check_splits(root)
+    if output:
+        findings.write_faults(output, found.faults)
+    findings.print_report(root, found)
+    return 0 if findings.print_verdict(found, max_bad_fraction) else 1
 
 
 class Task(typing.NamedTuple):

@@ -1,12 +1,24 @@
 """What a check found, added up, and as a report."""
 
 import collections
+import typing
 
 import numpy as np
 
 from danceflax.io.console import console, print_table
 from danceflax.io.files import write_csv
-from danceflax.prepare.check import HARMLESS, Fault
+
+# Faults that cost no sample: training leaves such joints and rows out.
+HARMLESS = ("outside", "repeated", "leak")
+
+
+class Fault(typing.NamedTuple):
+    """file: relative to the root. row: of a split file, or 0. fault: its kind, one word or two."""
+
+    file: str
+    row: int
+    fault: str
+    message: str
 
 
 class Findings:

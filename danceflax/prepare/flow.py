@@ -17,11 +17,37 @@ import typing
 import cv2
 
 from danceflax.data.flow import available_methods, compute_flow
+from danceflax.data.root import FRAME_FOLDERS, find_folder, open_index
 from danceflax.errors import UserError
+from danceflax.io.console import console, print_faults, show_progress
 from danceflax.io.flow_files import BOUND, write_flow
 from danceflax.io.images import shrink_size
+from danceflax.io.workers import run_tasks
 
 NOTE = "flow.json"
+
+
+def run(root: str, method: str = "dis", short_side: int = 256, workers: int | None = None) -> int:
+    """Computes the optical flow from each frame of a root to the next, for the flow classifiers.
+
+    python prepare_data.py flow --root=data/letsdance
+    python prepare_data.py flow --root=data/letsdance --method=tvl1
+
+    Writes ROOT/flow/<dance>/<clip>_<frame>.png; files that are there stay, so that an interrupted
+    run goes on. dis is the fastest; tvl1 is what I3D was trained on, a hundred times slower.
+
+    Args:
+      root: the data root.
+      method: dis, farneback or tvl1.
+      short_side: pixels that larger frames shrink to; 0: none.
+      workers: processes; by default one a core.
+    """
+    folder, files = find_folder(root, FRAME_FOLDERS), open_index(root).files
+    tasks = plan_flow(root, folder, files, method, short_side)
+    with show_progress("computing flow", "clips") as progress:
+        results = list(run_tasks(compute_clip, tasks, workers, progress))
+    console.print(f"{root}/flow: {sum(count for count, _ in results):,} files written")
+    return print_faults(message for _, messages in results for message in messages)
 
 
 class Task(typing.NamedTuple):

@@ -18,11 +18,47 @@ import typing
 import cv2
 
 from danceflax.errors import UserError
+from danceflax.io.console import console, print_faults, show_progress
 from danceflax.io.images import encode_image, shrink_size
 from danceflax.io.videos import VIDEO_SUFFIXES, read_video
+from danceflax.io.workers import run_tasks
 
 NOTES = "extracted"
 CLIP = re.compile(r"[A-Za-z0-9_-]{11}_\d{3,}")
+
+
+def run(
+    videos: str,
+    root: str,
+    dance: str = "",
+    fps: float = 0.0,
+    short_side: int = 0,
+    quality: int = 95,
+    workers: int | None = None,
+) -> int:
+    """Extracts the frames of videos into a root, in parallel; goes on where it was interrupted.
+
+    python prepare_data.py frames --videos=my_videos --root=data/mine --fps=25 --short_side=360
+    python prepare_data.py frames --videos=fast.mp4 --dance=latin --root=data/mine
+
+    my_videos holds a folder for each dance. Clips are named <11 characters>_<start second>, by the
+    video if it is named so.
+
+    Args:
+      videos: a video, a folder of videos, or one with a folder for each dance.
+      root: the data root to write into.
+      dance: the dance, where folders do not say.
+      fps: frames a second to keep; 0 keeps all.
+      short_side: pixels that larger frames shrink to; 0: none.
+      quality: of the JPEGs, 1 to 100.
+      workers: processes; by default one a core.
+    """
+    tasks = plan_extraction(videos, root, dance, fps, short_side, quality)
+    with show_progress("extracting", "clips") as progress:
+        results = list(run_tasks(extract_clip, tasks, workers, progress))
+    counts = [count for kind, count in results if kind != "bad"]
+    console.print(f"{root}: {len(counts):,} clips, {sum(counts):,} frames")
+    return print_faults(message for kind, message in results if kind == "bad")
 
 
 class Task(typing.NamedTuple):

@@ -1,7 +1,7 @@
 """OpenPose's JSON, and the frames it is of, to a Let's Dance root.
 
 OpenPose writes <name>_<frame>_keypoints.json (and <frame> counts from 0). Either the frames are
-images <name>_<frame>.jpg, or they were just extracted from the video <name> (`video/extract.py`
+images <name>_<frame>.jpg, or they were just extracted from the video <name> (`prepare/frames.py`
 leaves a note of how): then the keypoints of the frames that were kept are taken, and scaled to the
 size they were shrunk to.
 """
@@ -13,11 +13,65 @@ import re
 from danceflax.data.keypoint_files import parse_keypoints
 from danceflax.data.root import IMAGE_SUFFIXES
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.console import console, print_faults
 from danceflax.io.files import write_bytes, write_text
 from danceflax.io.images import read_image, write_image
+from danceflax.prepare import frames as extraction
 
 SUFFIX = "_keypoints.json"
 FILE = re.compile(r"(.+)_(\d+)_keypoints\.json")
+
+
+def run(
+    json: str,
+    root: str,
+    frames: str = "",
+    videos: str = "",
+    dance: str = "",
+    fps: float = 0.0,
+    short_side: int = 0,
+    quality: int = 95,
+    workers: int | None = None,
+) -> int:
+    """Imports OpenPose JSON and the images or videos it is of into a root.
+
+    python prepare_data.py import-openpose --root=data/mine --json=out --frames=images --dance=tango
+    python prepare_data.py import-openpose --root=data/mine --json=out --videos=demo.mp4 \\
+        --dance=ballet --fps=12.5 --short_side=360
+
+    Files are called <name>_<frame>_keypoints.json; images <name>_<frame>.jpg or .png, or videos
+    <name>.mp4. Of videos, the frames are extracted as by `frames`, and keypoints follow their size.
+
+    Args:
+      json: folder of the JSON files that OpenPose wrote.
+      root: the data root to write into.
+      frames: folder of the images.
+      videos: a video, a folder of videos, or one with a folder for each dance.
+      dance: the dance, where folders do not say.
+      fps: frames a second to keep; 0 keeps all.
+      short_side: pixels that larger frames shrink to; 0: none.
+      quality: of the JPEGs, 1 to 100.
+      workers: processes; by default one a core.
+    """
+    found = list_keypoints(json)
+    if videos:
+        tasks = extraction.plan_extraction(videos, root, dance, fps, short_side, quality)
+        extraction.run(videos, root, dance, fps, short_side, quality, workers)
+        results = [
+            import_extracted(root, t.dance, t.clip, found.get(pathlib.Path(t.video).stem, {}))
+            for t in tasks
+        ]
+    elif frames and dance:
+        folder = pathlib.Path(frames)
+        results = [
+            import_frames(root, dance, extraction.name_clip(name, dance), numbered, folder)
+            for name, numbered in found.items()
+        ]
+    else:
+        raise UserError("give --videos, or --frames and --dance")
+    count = sum(count for count, _ in results)
+    console.print(f"{root}: {count:,} frames with keypoints, of {len(results)} clips")
+    return print_faults(message for _, messages in results for message in messages)
 
 
 def list_keypoints(folder):
@@ -72,13 +126,12 @@ def import_frames(root, dance, clip, keypoints, frames):
     return count, faults
 
 
-def import_extracted(root, dance, clip, keypoints, source_frame):
+def import_extracted(root, dance, clip, keypoints):
     """Imports the keypoints of a clip whose frames were extracted from a video.
 
     Args:
       root, dance, clip: where the frames are.
       keypoints: {frame number from 0: keypoint file} of the whole video.
-      source_frame: (k, video's rate, kept rate) -> the video's frame that kept frame k is.
 
     Returns:
       As `import_frames`.
@@ -93,7 +146,7 @@ def import_extracted(root, dance, clip, keypoints, source_frame):
     made = json.loads(note.read_text())
     factors = [new / old for new, old in zip(made["size"], made["video_size"], strict=True)]
     for k in range(made["frames"]):
-        number = source_frame(k, made["video_fps"], made["fps"])
+        number = extraction.source_frame(k, made["video_fps"], made["fps"])
         try:
             if number not in keypoints:
                 raise BadSampleError(f"{made['video']}: frame {number} has no keypoint file")

@@ -14,13 +14,66 @@ import pathlib
 
 import numpy as np
 
-from danceflax.data.splits import list_clips, read_table, split_clip
+from danceflax.data.frames import list_frames
+from danceflax.data.root import open_index, require_whole
+from danceflax.data.splits import group_frames, list_clips, read_table, split_clip
 from danceflax.errors import UserError
-from danceflax.io.console import print_table
+from danceflax.io.console import console, print_table
 from danceflax.io.files import write_text
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
+
+
+def run(
+    root: str = "",
+    lists: tuple[str, ...] = (),
+    report: tuple[str, ...] = (),
+    output: str = "",
+    percent: tuple[int, ...] = (80, 10, 10),
+    groups: str = "",
+    by: str = "group",
+    seed: int = 0,
+) -> None:
+    """Makes train, val and test splits of a root: dances in proportion, no video in two of them.
+
+    python prepare_data.py split --root=data/letsdance --seed=1
+    python prepare_data.py split --root=data/mine --groups=clips.csv --by=dancer
+    python prepare_data.py split --lists clips_*.tsv --output=new
+    python prepare_data.py split --report clips_*.tsv
+
+    With --groups clips of one dancer, recording or whatever the column names stay together, instead
+    of those of one video.
+
+    Args:
+      root: the data root.
+      lists: share out the clips of these split files instead of a root's.
+      report: only say what these split files hold and share.
+      output: the folder to write to; by default the root.
+      percent: of train, val and test.
+      groups: a CSV with a column clip, and a column of what no two splits may share.
+      by: that column's name.
+      seed: another seed, another result as good.
+    """
+    if report:
+        return print_splits(read_lists(report))
+    if bool(root) == bool(lists) or (lists and not output):
+        raise UserError("give --root, or --lists with --output, or --report")
+    if len(percent) != len(SPLITS):
+        raise UserError(f"--percent={percent}: expected three numbers, of {', '.join(SPLITS)}")
+    labelled = None
+    if root:
+        require_whole(root)
+        clips, found = group_frames(list_frames(root)), open_index(root)
+        labelled = set(found.files[found.keypoints > 0].tolist())
+    else:
+        named = [clip for found in read_lists(lists).values() for clip in found]
+        clips = list({(clip.dance, clip.name): clip for clip in named}.values())
+    fractions = [part / 100 for part in percent]
+    chosen = assign_clips(clips, fractions, seed, read_groups(groups, by) if groups else None)
+    for path in write_splits(output or root, chosen, labelled):
+        console.print(f"written: {path}")
+    print_splits(dict(zip(SPLITS, chosen, strict=True)))
 
 
 def read_groups(path, column):
@@ -204,4 +257,4 @@ def print_splits(splits):
     print_table("clips", ("dance", *splits, "all"), count_dances(splits))
     for (a, b), videos in find_leaks(splits).items():
         names = f": {', '.join(sorted(videos))}" if videos else ""
-        print(f"{a} and {b} share {len(videos)} videos{names}")
+        console.print(f"{a} and {b} share {len(videos)} videos{names}")

@@ -197,60 +197,8 @@ def restore_state(manager, state, config):
     )
 
 
-def merge_variables(fresh, loaded, source, allow_missing=""):
-    """Fresh variables with every array that `loaded` has put in.
-
-    Args:
-      fresh, loaded: trees {"params": ..., ...}.
-      source: what `loaded` came from, for messages.
-      allow_missing: a regex; a path it matches wholly may keep its fresh value where `loaded` lacks
-        it or has another shape.
-
-    Returns:
-      (variables, paths that stayed fresh).
-
-    Raises:
-      UserError: an array is missing or has another shape and is not excused, or nothing fits.
-    """
-    paths = jax.tree.map_with_path(_path, fresh)
-    have = dict(
-        zip(
-            jax.tree.leaves(jax.tree.map_with_path(_path, loaded)),
-            jax.tree.leaves(loaded),
-            strict=True,
-        )
-    )
-    kept, problems = [], []
-
-    def pick(path, value):
-        found = have.get(path)
-        if found is not None and found.shape == value.shape:
-            return np.asarray(found, value.dtype)
-        if not re.fullmatch(allow_missing or "(?!)", path):
-            why = "is missing" if found is None else f"is {found.shape}, expected {value.shape}"
-            problems.append(f"{path} {why}")
-        kept.append(path)
-        return value
-
-    merged = jax.tree.map(pick, paths, fresh)
-    if problems:
-        more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
-        raise UserError(
-            f"{source} does not fit the network: {'; '.join(problems[:4])}{more}; to start these "
-            "from scratch set config.init_allow_missing to a regex of their paths"
-        )
-    if len(kept) == len(jax.tree.leaves(fresh)):
-        raise UserError(f"{source} has no array that fits the network")
-    return merged, kept
-
-
 def _abstract(x):
     return jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=getattr(x, "sharding", None))
-
-
-def _path(path, _):
-    keys = [str(getattr(key, "key", key)) for key in path]
-    return "/".join(keys[1:] if keys[0] == "params" else keys)
 
 
 def _plain(value):

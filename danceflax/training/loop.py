@@ -1,48 +1,52 @@
-"""The training loop that both trainers share."""
+"""The training loop."""
 
 import contextlib
 import math
+import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 from danceflax.io.console import console
 from danceflax.training import checkpoints, devices
 from danceflax.training.report import Report
 from danceflax.training.signals import StopRequest
+from danceflax.training.step import TrainState
+from danceflax.training.task import Batches, Evaluate, Task
 
 
 def fit(
-    workdir,
-    state,
-    train_step,
-    batches,
-    config,
+    state: TrainState,
+    train_step: Callable,
+    batches: Batches,
+    config: ConfigDict,
     *,
-    evaluate,
-    shown,
-    manager,
-    description,
-    samples="images",
-):
+    workdir: str | os.PathLike,
+    task: Task,
+    evaluate: Evaluate,
+    manager: ocp.CheckpointManager,
+    description: dict[str, Any],
+) -> TrainState:
     """Trains to the last step, evaluating, saving and reporting on the way.
 
     The first SIGTERM or SIGINT ends it after the step in work, which is saved; a message says so.
 
     Args:
-      workdir: where the `Report` goes.
-      state: a replicated `TrainState`; its step says where to begin.
+      state: replicated; its step says where to begin.
       train_step: (state, batch) -> (state, metrics), mapped over devices.
-      batches: iterator of (batch of [B, ...] arrays, names of its samples) from that step on.
+      batches: from that step on.
       config: its `steps` in total, and `log_every`, `eval_every`, `save_every` in steps; 0 switches
         the periodic one off. The last step is always logged, evaluated and saved.
-      evaluate: (state) -> ({figure: number}, a picture uint8 [H, W, 3] or None).
-      shown: the figures that go on the screen; the first, larger is better, is the score that says
-        which checkpoint is best.
+      workdir: where the `Report` goes.
+      task: says what samples are called and which figures are shown.
+      evaluate: of the `Work`.
       manager: of `checkpoints.resume`; closed at the end.
       description: what a checkpoint says of its model; see `checkpoints.save_state`.
-      samples: what they are called in the speed.
 
     Returns:
       The last state.
@@ -71,7 +75,7 @@ def fit(
         return add_metrics(window, metrics)
 
     with (
-        Report(workdir, config.steps, step, config.batch_size, samples) as report,
+        Report(workdir, config.steps, step, config.batch_size, task.samples) as report,
         contextlib.closing(manager),  # waits for the last save
         StopRequest() as stop,
     ):
@@ -96,9 +100,9 @@ def fit(
             with report.paused():
                 score = None
                 if evaluation and not stopping:
-                    figures, picture = evaluate(state)
-                    score = figures[shown[0]]
-                    report.scalars(step, "val", figures, {name: figures[name] for name in shown})
+                    figures, picture = evaluate(state.variables)
+                    score = figures[task.shown[0]]
+                    report.scalars(step, "val", figures, {k: figures[k] for k in task.shown})
                     if picture is not None:
                         report.picture(step, "val", picture)
                 if evaluation or save or stopping:

@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.console import console, show_progress
 from danceflax.io.files import write_csv, write_folder, write_json
 from danceflax.io.images import encode_image
 from danceflax.io.workers import run_tasks
@@ -19,6 +20,48 @@ from danceflax.skeleton import COCO17_JOINTS
 
 VERSION = 2  # of the pictures: another number means other bytes for the same arguments
 CLIPS_PER_DANCE = {"train": 8, "val": 1, "test": 1}
+
+
+def run(
+    output: str,
+    seed: int = 0,
+    clips: tuple[int, ...] = (8, 1, 1),
+    frames: int = 32,
+    fps: float = 12.5,
+    size: tuple[int, ...] = (256, 256),
+    people: int = 4,
+    workers: int | None = None,
+) -> None:
+    """Renders dancing figures with exact keypoints: a whole Let's Dance root, made up.
+
+    python prepare_data.py synthetic --output=data/synthetic
+    python prepare_data.py synthetic --output=data/large --clips=80,10,10 --size=640,360
+
+    Args:
+      output: the root to write.
+      seed: another seed, other dancers.
+      clips: of each dance in train, val and test.
+      frames: of each clip.
+      fps: frames a second.
+      size: width,height in pixels.
+      people: most dancers in a picture, 1 to 4.
+      workers: processes; by default one a core.
+    """
+    if len(clips) != len(CLIPS_PER_DANCE) or len(size) != 2:
+        raise UserError("expected --clips=TRAIN,VAL,TEST and --size=WIDTH,HEIGHT")
+    with show_progress("rendering", "clips") as progress:
+        root = write_dataset(
+            output,
+            seed=seed,
+            clips_per_dance={k: n for k, n in zip(CLIPS_PER_DANCE, clips, strict=True) if n},
+            frames_per_clip=frames,
+            fps=fps,
+            size=size,
+            max_people=people,
+            workers=workers,
+            progress=progress,
+        )
+    console.print(f"written to {root}")
 
 
 def write_dataset(

@@ -1,50 +1,77 @@
 """Command lines: flags, configs and errors, the same for every script."""
 
 import difflib
-import inspect
-import pathlib
 import re
 import sys
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 from rich.console import Console
 
+from danceflax.cli import fields
 from danceflax.errors import UserError
 from danceflax.io.console import errors
 
+_required: set[str] = set()
+_groups: dict[str, tuple[str, ...]] = {}  # title -> names of flags
 
-def run(main, doc):
+
+def run(main: Callable, doc: str) -> None:
     """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
-    app.run(lambda argv: _guard(main, argv), flags_parser=lambda argv: _parse(argv, doc))
+    app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: _parse(argv, doc))
 
 
-def define_config():
+def guard(main: Callable, argv: Sequence[str]) -> int | None:
+    """main(argv), with errors of the user as one line."""
+    try:
+        return main(argv)
+    except UserError as error:
+        fail(error)
+
+
+def define_config() -> None:
     """Declares --config, an ml_collections file that `--config.field=value` overrides."""
-    return config_flags.DEFINE_config_file("config", None, "configs/FILE.py or FILE.py:variant")
+    config_flags.DEFINE_config_file("config", None, "configs/FILE.py or FILE.py:variant")
 
 
-def flatten(config, prefix=""):
-    """{"optimizer.groups.paf.lr": value, ...} of a nested config."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, (dict, ConfigDict)):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def define_training() -> flags.FlagValues:
+    """Declares --config and --workdir, both needed; returns the flags."""
+    define_config()
+    flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
+    require("config", "workdir")
+    return flags.FLAGS
 
 
-def parse_numbers(name, words):
-    """The numbers of a list flag, as a tuple of float."""
+def require(*names: str) -> None:
+    """Flags a script cannot do without."""
+    _required.update(names)
+
+
+def group_flags(title: str, *holders: flags.FlagHolder) -> str:
+    """Flags that are for one kind of checkpoint only: --help lists them apart, under the title,
+    which is returned; see `refuse_flags`."""
+    _groups[title] = tuple(holder.name for holder in holders)
+    return title
+
+
+def refuse_flags(title: str, checkpoint: str) -> None:
+    """Raises UserError: a flag of a group was given that is not for this checkpoint."""
+    for name in _groups[title]:
+        if flags.FLAGS[name].present:
+            raise UserError(f"--{name} is for {title}, and {checkpoint} is none; leave it out")
+
+
+def parse_numbers(name: str, words: Sequence[str]) -> tuple[float, ...]:
+    """The numbers of a list flag."""
     try:
         return tuple(float(word) for word in words)
     except ValueError:
         raise UserError(f"--{name}={','.join(words)} is not a list of numbers") from None
 
 
-def parse_size(name, words, multiple=8):
+def parse_size(name: str, words: Sequence[str], multiple: int = 8) -> tuple[int, int]:
     """(height, width) of a list flag of one or two numbers, multiples of `multiple`."""
     numbers = parse_numbers(name, words)
     if len(numbers) not in (1, 2) or any(n <= 0 or n % multiple for n in numbers):
@@ -54,17 +81,10 @@ def parse_size(name, words, multiple=8):
     return int(numbers[0]), int(numbers[-1])
 
 
-def fail(message):
+def fail(message: object) -> None:
     """Prints one line and exits with status 2."""
     errors.print(f"error: {message}")
     sys.exit(2)
-
-
-def _guard(main, argv):
-    try:
-        main(argv)
-    except UserError as error:
-        fail(error)
 
 
 def _parse(argv, doc):
@@ -89,47 +109,11 @@ def _parse(argv, doc):
     return rest
 
 
-_required = set()
-
-
-def require(*names):
-    """Flags a script cannot do without."""
-    _required.update(names)
-
-
-def _find_config(argv):
-    """(path, variant) of the config file named on the command line; None if there is none."""
-    for i, word in enumerate(argv):
-        match = re.fullmatch(r"--?config(=(.*))?", word)
-        if match:
-            value = match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
-            path, _, variant = value.partition(":")
-            return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None
-    return None
-
-
-def _load_config(path, variant):
-    """That config without overrides."""
-    scope = {"__name__": "config"}
-    exec(compile(path.read_text(), str(path), "exec"), scope)
-    get = scope["get_config"]
-    return get(variant) if inspect.signature(get).parameters and variant else get()
-
-
-def _read_comments(path):
-    """{field or its last part: comment} of a config file and those it is based on."""
-    text = path.read_text()
-    for name in re.findall(r"^from configs(?:\.| import )(\w+)", text, re.MULTILINE):
-        text += (path.parent / f"{name}.py").read_text()
-    pairs = re.findall(r"([\w.]+) = .*?  # (.*)", text)
-    return {name.removeprefix("config."): comment for name, comment in reversed(pairs)}
-
-
 def _unknown_field(argv):
-    found = _find_config(argv)
+    found = fields.find_config(argv)
     if found is None:
         return None
-    known = list(flatten(_load_config(*found)))
+    known = list(fields.flatten(fields.load_config(*found)))
     for word in argv:
         match = re.match(r"--(?:no)?config\.([\w.\[\]]+)", word)
         if match and match[1] not in known:
@@ -144,24 +128,26 @@ def _unknown_field(argv):
 
 
 def _print_help(argv, doc):
-    """The script's text, its flags, and every field of the config with its default and comment."""
+    """The script's text, its flags, and every field of the config with its default and text."""
     out = Console(soft_wrap=True, highlight=False, markup=False)
     out.print(doc.strip())
-    out.print("\nflags:")
     known = flags.FLAGS.flags_by_module_dict()
-    # --config is declared here, the others in the script.
-    own = [flag for module in (sys.argv[0], __name__) for flag in known.get(module, ())]
-    for flag in own:
-        default = "" if flag.default in (None, "") else f" (default {flag.default})"
-        out.print(f"  --{flag.name}: {flag.help}{default}")
-    if not any(flag.name == "config" for flag in own):
+    # --config and --workdir are declared here, the others in the script.
+    own = {flag.name: flag for module in (__name__, sys.argv[0]) for flag in known.get(module, ())}
+    grouped = {name for names in _groups.values() for name in names}
+    sections = {"flags": [name for name in own if name not in grouped]}
+    for title, names in (sections | {f"flags for {k}": v for k, v in _groups.items()}).items():
+        out.print(f"\n{title}:")
+        for name in names:
+            default = own[name].default
+            shown = "" if default in (None, "", [], False) else f" (default {default})"
+            out.print(f"  --{name}: {own[name].help}{shown}")
+    if "config" not in own:
         return
-    found = _find_config(argv)
+    found = fields.find_config(argv)
     if found is None:
         out.print("\nWith --config=configs/FILE.py --help also lists that config's fields.")
         return
-    comments = _read_comments(found[0])
     out.print("\nfields, each overridden by --config.FIELD=VALUE:")
-    for field, value in flatten(_load_config(*found)).items():
-        comment = comments.get(field) or comments.get(field.rsplit(".", 1)[-1], "")
-        out.print(f"  {field} = {value!r}" + (f"  # {comment}" if comment else ""))
+    for field, (value, text) in fields.describe_fields(*found).items():
+        out.print(f"  {field} = {value!r}  # {text}")

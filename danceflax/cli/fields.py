@@ -1,0 +1,121 @@
+"""The fields of a config file: their values, and the comments that explain them."""
+
+import ast
+import contextlib
+import functools
+import importlib.util
+import inspect
+import io
+import pathlib
+import re
+import sys
+import tokenize
+from collections.abc import Iterator, Mapping
+from typing import Any
+from unittest import mock
+
+import ml_collections
+from ml_collections import ConfigDict
+
+
+def find_config(argv: list[str]) -> tuple[pathlib.Path, str] | None:
+    """(path, variant) of the config file named on a command line; None if there is none."""
+    for i, word in enumerate(argv):
+        match = re.fullmatch(r"--?config(=(.*))?", word)
+        if match:
+            value = match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
+            path, _, variant = value.partition(":")
+            return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None
+    return None
+
+
+def load_config(path: pathlib.Path, variant: str = "") -> ConfigDict:
+    """The config of a file and variant, without overrides."""
+    spec = importlib.util.spec_from_file_location("config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    get = module.get_config
+    return get(variant) if inspect.signature(get).parameters and variant else get()
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"optimizer.groups.paf.lr": value, ...} of a nested config."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, (dict, ConfigDict)):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def describe_fields(path: pathlib.Path, variant: str = "") -> dict[str, tuple[Any, str]]:
+    """{field: (value, text)} of a config file.
+
+    The text is the comment at the statement that sets the field, or right above it: in the file
+    itself, in the configs it is based on or in a function of theirs; of several the last that has
+    one.
+    """
+    with _recording() as places:
+        config = load_config(path, variant)
+
+    def walk(node, prefix):
+        for key, value in node.items():
+            if isinstance(value, ConfigDict):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                texts = [read_comment(*place) for place in places.get((id(node), key), ())]
+                yield prefix + key, (value, next(filter(None, reversed(texts)), ""))
+
+    return dict(walk(config, ""))
+
+
+@contextlib.contextmanager
+def _recording() -> Iterator[dict]:
+    """A context whose value fills with {(id of a ConfigDict, key): [(file, line), ...]}: where each
+    was set while the block ran."""
+    places, kept = {}, []
+    own = pathlib.Path(ml_collections.__file__).parent
+    original = ConfigDict.__setattr__
+
+    def record(node, key, value):
+        frame = sys._getframe(1)
+        while own in pathlib.Path(frame.f_code.co_filename).parents:
+            frame = frame.f_back
+        place = (frame.f_code.co_filename, frame.f_lineno)
+        places.setdefault((id(node), key), []).append(place)
+        kept.append(node)  # no other object may take its id
+        original(node, key, value)
+
+    with mock.patch.object(ConfigDict, "__setattr__", record):
+        yield places
+
+
+def read_comment(path: str, line: int) -> str:
+    """The comment of the statement at a line of a file: in it, or in the lines right above it."""
+    statements, comments = _parse(path)
+    around = [(end - start, start, end) for start, end in statements if start <= line <= end]
+    _, start, end = min(around, default=(0, line, line))
+    inside = [comments[k][1] for k in range(start, end + 1) if k in comments]
+    above = []
+    while (start := start - 1) in comments and comments[start][0]:
+        above.insert(0, comments[start][1])
+    return " ".join(inside or above)
+
+
+@functools.cache
+def _parse(path):
+    """([(first line, last line) of each simple statement], {line: (stands alone, comment)})."""
+    text = pathlib.Path(path).read_text()
+    statements = [
+        (node.lineno, node.end_lineno)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.Assign, ast.Expr, ast.AugAssign))
+    ]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = {
+        token.start[0]: (not token.line[: token.start[1]].strip(), token.string.lstrip("# "))
+        for token in tokens
+        if token.type == tokenize.COMMENT and not token.string.startswith(("# noqa", "# fmt"))
+    }
+    return statements, comments

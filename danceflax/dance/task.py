@@ -1,0 +1,70 @@
+"""The training of a dance classifier, as `training/train.py` takes it."""
+
+from ml_collections import ConfigDict
+
+from danceflax.dance import classifiers
+from danceflax.dance.evaluate import evaluate_batches, make_classify
+from danceflax.dance.features import all_versions, cache_features, is_cacheable, pick_version
+from danceflax.dance.inputs import make_augment, make_prepare, make_view
+from danceflax.dance.loss import choose_class_weights, make_apply, make_loss
+from danceflax.data.clips import check_classes
+from danceflax.data.sources import Subset, open_clips
+from danceflax.training import devices
+from danceflax.training.task import Task, Work
+
+SHOWN = ("top1", "mean_class_accuracy", "loss")
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The `Task` of a classifier's config (configs/classifier_base.py).
+
+    Where no stream trains, their features are computed once, and the head alone is trained on them.
+
+    Raises:
+      UserError: something that the config names is missing or does not fit.
+    """
+    data = config.data
+    train_source = open_clips(data, data.train_split, config.class_names)
+    class_names = train_source.class_names
+    val_source = open_clips(data, data.val_split, class_names)
+    check_classes(train_source, val_source)
+    class_weights = choose_class_weights(
+        config.loss.class_weights, train_source.labels, len(class_names)
+    )
+    val_source = Subset(val_source, config.eval.limit)
+    classifier, variables = classifiers.create(config, class_names)
+    groups = classifiers.choose_groups(config, classifier)
+
+    def begin(variables, read, workdir):
+        if is_cacheable(config, classifier, groups):
+            sources = cache_features(
+                config, classifier, variables, (train_source, val_source), read, workdir
+            )
+            return work_on(*sources, pick_version, all_versions, read, features=True)
+        augment = make_augment(classifier, config.augment)
+        return work_on(train_source, val_source, augment, make_view(classifier), read)
+
+    def work_on(train_source, val_source, transform, view, read, features=False):
+        prepare = make_prepare(classifier, features)
+        apply = make_apply(classifier.model, features, config.optimizer.freeze_batchnorm)
+        loss = make_loss(
+            prepare,
+            apply,
+            len(class_names),
+            label_smoothing=config.loss.label_smoothing,
+            class_weights=class_weights,
+            mixup_alpha=config.loss.mixup,
+        )
+        classify = devices.map_inference(make_classify(prepare, apply))
+
+        def evaluate(variables):
+            batches = read(val_source, view, config.eval.batch_size, training=False)
+            metrics, _ = evaluate_batches(
+                classify, variables, batches, devices.gather_from_processes
+            )
+            return metrics, None
+
+        return Work(train_source, transform, loss, evaluate)
+
+    description = classifiers.describe(classifier, class_names)
+    return Task("clips", SHOWN, variables, groups, description, begin)

@@ -1,0 +1,83 @@
+"""The story of a training, once: it knows no side, a `Task` brings what differs."""
+
+import functools
+import os
+from collections.abc import Callable
+
+import jax
+from ml_collections import ConfigDict
+
+from danceflax.data.loader import make_loader
+from danceflax.io.console import console
+from danceflax.training import checkpoints, devices, optimizers
+from danceflax.training.loop import fit
+from danceflax.training.step import TrainState, create_state, make_train_step
+from danceflax.training.task import Task
+
+
+def train(
+    config: ConfigDict, workdir: str | os.PathLike, make_task: Callable[[ConfigDict], Task]
+) -> TrainState:
+    """Trains to the last step, or goes on to it from the latest checkpoint in the workdir.
+
+    Args:
+      config: of configs/; what both sides have in common is read here, the rest by the task.
+      workdir: gets checkpoints/, metrics.jsonl and tensorboard/.
+      make_task: `pose.task.make_task` or `dance.task.make_task`, or a third.
+
+    Returns:
+      The last state.
+
+    Raises:
+      UserError: something that the config names is at fault; see also `loop.fit`.
+    """
+    devices.join_processes()
+    console.quiet = jax.process_index() > 0
+    devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
+    devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
+    task = make_task(config)
+
+    # Who trains what.
+    params = task.variables["params"]
+    labels = optimizers.label_parameters(params, task.groups)
+    optimizer, schedules = optimizers.make_optimizer(
+        {"groups": task.groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
+    )
+    optimizers.print_groups(params, labels, task.groups)
+
+    # Where it begins, or goes on.
+    averages = config.optimizer.average_decay > 0
+    state = create_state(task.variables, optimizer, average=averages)
+    description = task.description | {"training": config.to_dict()}
+    manager, state = checkpoints.resume(workdir, state, description)
+
+    # What it reads, and the step.
+    read = functools.partial(
+        make_loader,
+        threads=config.data.threads,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        max_bad_fraction=config.data.max_bad_fraction,
+    )
+    work = task.begin(state.variables, read, str(workdir))
+    step = make_train_step(
+        work.loss,
+        optimizer,
+        optimizers.trained_parameters(labels, task.groups),
+        seed=config.seed,
+        accumulate=config.optimizer.accumulate,
+        average_decay=config.optimizer.average_decay,
+        schedules=schedules,
+    )
+    batches = read(work.source, work.transform, config.batch_size, config.seed, int(state.step))
+    return fit(
+        state,
+        devices.map_step(step),
+        batches,
+        config,
+        workdir=workdir,
+        task=task,
+        evaluate=work.evaluate,
+        manager=manager,
+        description=description,
+    )
