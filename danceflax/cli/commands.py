@@ -29,8 +29,9 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
     Args:
       doc: what --help says.
       commands: {name: module}. The module's `run` has an annotated signature, from which flags are
-        made: parameters without a default must be given, tuples are written a,b or, of files, a b. Its docstring is
-        the command's help, its section Args the flags'. It returns the exit status, or None for 0.
+        made: parameters without a default must be given, tuples are written a,b or, of files, a b.
+        Its docstring is the command's help, its section Args the flags'. It returns the exit
+        status, or None for 0.
       argv: of the command, without the script; the process's by default.
 
     Returns:
