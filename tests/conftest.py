@@ -10,10 +10,15 @@ os.environ.setdefault(
 )
 
 import cv2
+import jax
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
-from danceflax.skeleton import COCO17_JOINTS
+# Shapes and types in signatures are checked in every call, in this process.
+install_import_hook("danceflax", "typecheck.check")
+
+from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
 
 
 def shared_data(*parts):
@@ -54,3 +59,17 @@ def write_split(path, names, prefix="data/letsdance/frames/"):
     """Writes a frame split CSV of names <dance>/<file>."""
     rows = [f"{prefix}{name},{name.split('/')[0]}" for name in names]
     path.write_text("\n".join(["file_path,dance_type", *rows]) + "\n")
+
+
+def random_variables(model, inputs):
+    """He-scaled kernels, small offsets, plausible statistics; numpy, so that nothing compiles."""
+    rng = np.random.default_rng(0)
+
+    def fill(path, x):
+        if path[-1].key == "kernel":
+            scale = np.sqrt(2 / np.prod(x.shape[:-1]))
+            return (scale * rng.standard_normal(x.shape)).astype(np.float32)
+        low, high = {"var": (0.5, 1.5)}.get(path[-1].key, (-0.3, 0.3))
+        return rng.uniform(low, high, x.shape).astype(np.float32)
+
+    return jax.tree.map_with_path(fill, jax.eval_shape(model.init, jax.random.key(0), inputs))

@@ -5,19 +5,16 @@ import re
 import subprocess
 import sys
 
+import caffe_files
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-
-import caffe_files
 
 import convert_weights
 from danceflax.errors import UserError
 from danceflax.training import checkpoints
 from danceflax.weights import convert, keys
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 LAYERS = {
     "openpose_coco": caffe_files.coco_layers,
     "openpose_body25": caffe_files.body25_layers,

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_variables
 
 from danceflax.errors import UserError
 from danceflax.models.c3d import C3D
@@ -18,20 +19,6 @@ def shapes_of(model, *shape):
 
 def count(tree):
     return sum(x.size for x in jax.tree.leaves(tree))
-
-
-def random_variables(model, inputs):
-    """He-scaled kernels, small offsets, plausible statistics; numpy, so that nothing compiles."""
-    rng = np.random.default_rng(0)
-
-    def fill(path, x):
-        if path[-1].key == "kernel":
-            scale = np.sqrt(2 / np.prod(x.shape[:-1]))
-            return (scale * rng.standard_normal(x.shape)).astype(np.float32)
-        low, high = {"var": (0.5, 1.5)}.get(path[-1].key, (-0.3, 0.3))
-        return rng.uniform(low, high, x.shape).astype(np.float32)
-
-    return jax.tree.map_with_path(fill, jax.eval_shape(model.init, jax.random.key(0), inputs))
 
 
 def test_sizes_are_the_published_ones():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_i3d import random_variables
+from conftest import random_variables
 
 from danceflax.errors import UserError
 from danceflax.models.streams import StreamClassifier, align

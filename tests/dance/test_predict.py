@@ -59,5 +59,5 @@ def test_keypoints_follow_the_shrunken_frames(video):
 
 def test_predictions_are_drawn_on_a_copy():
     frame = np.full((90, 160, 3), 200, np.uint8)
-    drawn = draw_prediction(frame, ["tango", "waltz"], [0.9, 0.1])
+    drawn = draw_prediction(frame, ["tango", "waltz"], np.array([0.9, 0.1]))
     assert (frame == 200).all() and (drawn != frame).any() and (drawn[60:] == 200).all()

