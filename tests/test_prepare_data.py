@@ -16,7 +16,8 @@ from conftest import make_root, shared_data
 import prepare_data
 from danceflax.cli import commands
 from danceflax.data.frames import LetsDanceSource
-from danceflax.prepare.split import SPLITS, find_leaks, read_lists
+from danceflax.prepare.split import SPLITS
+from danceflax.prepare.split_report import find_leaks, read_lists
 from danceflax.skeleton import BODY25
 
 ROOT = pathlib.Path(__file__).parents[1]
