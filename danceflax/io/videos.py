@@ -2,7 +2,7 @@
 
 import contextlib
 import fractions
-import math
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ CODECS = {
 }
 DEFAULT_FPS = 25.0
 TICKS = 360_000  # a second, of the times written: whole numbers of them make all common rates
+SAME, FIRST = 0.02, 2000  # how far two rates may differ; frames that tell a rate
 STEADY = 0.02  # of the frames may come late in a video of one rate
 TAIL = 0.5  # seconds that a file may claim to last beyond its last frame: sound often does
 
@@ -56,7 +57,7 @@ class Video:
 
     Attributes:
       path: of the file.
-      fps: float, frames a second on average; 25 where the file does not say.
+      fps: float, frames a second where it plays steadily; 25 where the file does not say.
       count: how many frames the file claims to have, or None; for a progress bar.
       duration: the seconds that it claims to last, or None.
       lost: once all is read: how many frames are damaged or not there.
@@ -65,8 +66,7 @@ class Video:
     def __init__(self, path, container, stream):
         self.path, self._container, self._stream = path, container, stream
         stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        self.fps = rate if math.isfinite(rate) and 0 < rate <= 1000 else DEFAULT_FPS
+        self.fps = _find_rate(path, stream)
         duration = container.duration
         self.duration = duration / av.time_base if duration and duration > 0 else None
         estimate = round(self.duration * self.fps) if self.duration else None
@@ -123,6 +123,18 @@ class Video:
         tail = round(tail * self.fps) if tail > TAIL else 0
         steady = self._failed or len(self._gaps) <= max(1, STEADY * self._shown)
         return tail + max(self._failed, sum(self._gaps) if steady else 0)
+
+
+def _find_rate(path, stream):
+    """Frames a second: what the file says, if its average and its base rate agree; else by the
+    middle of the times between the first frames."""
+    average, base = (float(r or 0) for r in (stream.average_rate, stream.guessed_rate))
+    if average <= 0 or abs(average - base) > SAME * average:
+        with contextlib.suppress(av.FFmpegError), av.open(os.path.abspath(path)) as container:
+            packets = itertools.islice(container.demux(video=0), FIRST)
+            times = sorted(float(p.pts * p.time_base) for p in packets if p.pts is not None)
+            average = 1 / max(np.median(np.diff(times)), 1e-9) if len(times) > 1 else average
+    return float(average) if 0 < average <= 1000 else DEFAULT_FPS
 
 
 def _upright(frame):

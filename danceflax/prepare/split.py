@@ -37,7 +37,7 @@ def run(
     groups: str = "",
     by: str = "group",
     seed: int = 0,
-) -> int | None:
+) -> None:
     """Makes train, val and test splits of a root: dances in proportion, no video in two of them.
 
     python prepare_data.py split --root=data/letsdance --seed=1
@@ -46,8 +46,7 @@ def run(
     python prepare_data.py split --report clips_*.tsv
 
     Clips of one source video stay together, by ROOT/clips.csv and by their names; with --groups,
-    those of one dancer, recording or whatever the column names. Exit status 1: a split has no clip
-    of some dance.
+    those of one dancer, recording or whatever the column names.
 
     Args:
       root: the data root.
@@ -84,7 +83,7 @@ def run(
         console.print(f"written: {path}")
     named = dict(zip(SPLITS, chosen, strict=True))
     print_splits(named, table)
-    return print_faults(find_holes(named, fractions), "note")
+    print_faults(find_holes(named, fractions), "note")
 
 
 def read_groups(path, column):

@@ -80,7 +80,6 @@ def print_splits(splits, table=None):
         leaking = sum(group_of(clip, table) in groups for clip in splits[b])
         names = f": {', '.join(sorted(groups)[:MAX_NAMED])}" if groups else ""
         names += ", ..." if len(groups) > MAX_NAMED else ""
-        console.print(f"{a} and {b} share {len(same):,} clips and {len(groups):,} videos{names}")
-        console.print(
-            f"{leaking:,} of the {len(splits[b]):,} clips of {b} are of a video that {a} has"
-        )
+        console.print(f"{a} and {b} share {len(groups):,} videos{names}")
+        of = f"{leaking:,} of the {len(splits[b]):,} clips of {b}"
+        console.print(f"  {of} are of a video that {a} has; {len(same):,} clips are in both")
