@@ -25,7 +25,7 @@ demo: install
 	clip=$$(sed -n '2s/,.*//p' data/synthetic/videos_split/test_videos.csv) && $(BIN)/python predict.py \
 	  --checkpoint=$(DEMO) --input="data/synthetic/frames/*/$${clip}_*.jpg" --output=$(DEMO)/people --join=12.5
 	@echo "Figures: $(DEMO)/evaluation_test.json. People labelled and found: $(DEMO)/evaluation_test.png."
-	@echo "A held-out dancer, found: $(DEMO)/people/images.webm."
+	@echo "A held-out dancer, found: $(DEMO)/people/images.mp4."
 
 # Trains a two-stream classifier on dances that differ only in motion, and, for comparison, one that
 # sees single frames.

@@ -6,10 +6,13 @@ python predict.py --checkpoint=runs/a --input=folder/of/images --output=out --co
 python predict.py --checkpoint=runs/a --input='frames/tango/abc_*.jpg' --output=out --join=25
 python predict.py --checkpoint=checkpoints/i3d_rgb --input=dance.mp4 --output=out     # a classifier
 
-A pose network draws people: OUTPUT gets <name>.png for an image and <name>.webm (plays in a
-browser) for a video, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame.
-A classifier names dances: OUTPUT gets <name>_classes.json and <name>.webm, with the running
-prediction drawn, for a video; and classes.csv for a folder of videos.
+A pose network draws people: OUTPUT gets <name>.png for an image and <name>.mp4 for a video, with
+its times, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame. A classifier
+names dances: OUTPUT gets <name>_classes.json and <name>.mp4, with the running prediction drawn, for
+a video; and classes.csv for a folder of videos.
+
+No input is written over, nor a file that is there already, unless --overwrite is given. A file that
+cannot be read does not end the others; the exit status is then 1.
 """
 
 import pathlib
@@ -19,13 +22,14 @@ from absl import flags
 
 from danceflax import cli
 from danceflax.errors import UserError
-from danceflax.io.console import console, track
-from danceflax.io.files import write_csv, write_json
+from danceflax.io.console import console, print_faults, summarise, track
+from danceflax.io.files import require_free, write_csv, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "a workdir, a step in it, or converted weights")
 flags.DEFINE_string("input", None, "an image, a video, a folder of them, or a pattern")
-flags.DEFINE_string("output", None, "folder to write to")
+flags.DEFINE_string("output", None, "folder to write to, apart from the inputs")
+flags.DEFINE_bool("overwrite", False, "replace what an earlier run wrote")
 flags.DEFINE_bool("draw", True, "draw what is found")
 POSE = cli.group_flags(
     "pose networks",
@@ -36,6 +40,7 @@ POSE = cli.group_flags(
     flags.DEFINE_float("threshold", 0.05, "least confidence of a joint that is drawn"),
     flags.DEFINE_bool("json", True, "write OpenPose JSON for each frame"),
     flags.DEFINE_bool("coco_json", False, "write all people as COCO results as well"),
+    flags.DEFINE_string("coco_images", None, "COCO file with the images' ids, if names are none"),
     flags.DEFINE_float("join", None, "draw all images as one video, so many a second"),
 )
 DANCE = cli.group_flags(
@@ -47,23 +52,23 @@ cli.require("checkpoint", "input", "output")
 
 
 def main(_):
-    from danceflax.io.videos import list_inputs
+    from danceflax.io.listing import list_inputs, require_apart
     from danceflax.training.pretrained import load_checkpoint  # with it JAX
 
-    inputs = list_inputs(FLAGS.input)
-    stems = [path.stem for path, _ in inputs]
-    for path, _ in inputs:
-        if stems.count(path.stem) > 1:
-            raise UserError(f"{path}: another input is called {path.stem} too; rename one of them")
+    inputs, others = list_inputs(FLAGS.input)
+    output = pathlib.Path(FLAGS.output).expanduser()
+    require_apart(inputs, output)
+    print_faults(summarise(others), "passed over")
     loaded = load_checkpoint(FLAGS.checkpoint)
     is_classifier = "class_names" in loaded[2]
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
     predict = name_dances if is_classifier else find_poses
-    predict(loaded, inputs, pathlib.Path(FLAGS.output))
+    return print_faults(predict(loaded, inputs, output), "failed")
 
 
 def name_dances(loaded, inputs, output):
-    """Writes <name>_classes.json and <name>.webm of each video, and classes.csv of a folder."""
+    """Writes <name>_classes.json and <name>.mp4 of each video, and classes.csv of a folder. Returns
+    messages about videos that cannot be read."""
     import numpy as np
 
     from danceflax.dance.predict import DancePredictor
@@ -71,12 +76,19 @@ def name_dances(loaded, inputs, output):
     videos = [path for path, kind in inputs if kind == "video"]
     if not videos:
         raise UserError(f"{FLAGS.input}: a classifier takes videos, and there is none")
+    written = [output / f"{path.stem}_classes.json" for path in videos] + [output / "classes.csv"]
+    written += [output / f"{path.stem}.mp4" for path in videos if FLAGS.draw]
+    require_free(written, FLAGS.overwrite)
     predictor = DancePredictor(*loaded, keypoints=FLAGS.keypoints)
-    names, rows = predictor.class_names, []
+    names, rows, faults = predictor.class_names, [], []
     count = min(FLAGS.top, len(names))
     for path in videos:
-        windows = predictor.stream(path, frames=FLAGS.draw)
-        mean = np.mean(draw_running(windows, names, output / f"{path.stem}.webm"), 0)
+        try:
+            windows = predictor.stream(path, frames=FLAGS.draw)
+            mean = np.mean(draw_running(windows, names, output / f"{path.stem}.mp4"), 0)
+        except UserError as error:
+            faults.append(str(error))
+            continue
         top = [
             {"label": names[k], "probability": round(float(mean[k]), 6)}
             for k in np.argsort(-mean, kind="stable")[:count]
@@ -88,7 +100,8 @@ def name_dances(loaded, inputs, output):
     if len(videos) > 1 or pathlib.Path(FLAGS.input).is_dir():
         columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
         write_csv(output / "classes.csv", [["input", *columns], *rows])
-    console.print(f"{len(videos)} videos: see {output}")
+    console.print(f"{len(rows)} of {len(videos)} videos: see {output}")
+    return faults
 
 
 def draw_running(windows, names, path):
@@ -101,27 +114,39 @@ def draw_running(windows, names, path):
 
     if not FLAGS.draw:
         return [window.probabilities for window in windows]
-    path.parent.mkdir(parents=True, exist_ok=True)
     found = []
-    with VideoWriter(path, None) as video:
+    with VideoWriter(path) as video:
         for window in track(windows, None, path.stem, "windows"):
-            video.fps = window.fps
             best = np.argsort(-window.probabilities, kind="stable")[:3]
-            for frame in window.frames:
+            for time, frame in window.frames:
                 labels = [names[k] for k in best]
-                video.write(draw_prediction(frame, labels, window.probabilities[best]))
+                drawn = draw_prediction(frame, labels, window.probabilities[best])
+                video.write(drawn, time, window.fps)
             found.append(window.probabilities)
     return found
 
 
 def find_poses(loaded, inputs, output):
-    """Draws the people of each image and video and writes their keypoints."""
+    """Draws the people of each image and video and writes their keypoints. Returns messages about
+    files that cannot be read, and about frames that were lost."""
+    from danceflax.data.coco import image_ids
     from danceflax.io.images import read_image, write_image
     from danceflax.io.videos import VideoWriter, read_video
     from danceflax.pose.draw import draw_people
     from danceflax.pose.metrics import person_results
     from danceflax.pose.openpose_json import write_people
     from danceflax.pose.predict import PosePredictor
+
+    images = [path for path, kind in inputs if kind == "image"]
+    videos = [path for path, kind in inputs if kind == "video"]
+    joined = [output / "images.mp4"] if FLAGS.join and FLAGS.draw and images else []
+    results = [output / "coco_results.json"] if FLAGS.coco_json else []
+    drawn = [output / f"{path.stem}.mp4" for path in videos]
+    drawn += [] if joined else [output / f"{path.stem}.png" for path in images]
+    first = [path.stem for path in images] + [f"{path.stem}_{0:012d}" for path in videos]
+    people = [output / "json" / f"{name}_keypoints.json" for name in first if FLAGS.json]
+    require_free([*joined, *results, *(drawn if FLAGS.draw else ()), *people], FLAGS.overwrite)
+    ids = image_ids(images, FLAGS.coco_images) if FLAGS.coco_json else {}
 
     predictor = PosePredictor(
         *loaded,
@@ -131,40 +156,58 @@ def find_poses(loaded, inputs, output):
         scales=cli.parse_numbers("scales", FLAGS.scales),
     )
     skeleton = predictor.skeleton
-    (output / "json").mkdir(parents=True, exist_ok=True)
-    results = []
+    entries, faults = [], []
 
     def finish(name, frame, people, scores):
         """Writes what was found on a frame; returns the drawn frame."""
         if FLAGS.json:
             write_people(output / "json" / f"{name}_keypoints.json", people)
         if FLAGS.coco_json:
-            results.extend(person_results(people, scores, name, skeleton))
+            entries.extend(person_results(people, scores, ids.get(name, name), skeleton))
         return draw_people(frame, people, skeleton, FLAGS.threshold) if FLAGS.draw else None
 
-    images = [path for path, kind in inputs if kind == "image"]
-    found = predictor.stream((path.stem, read_image(path)) for path in images)
-    with VideoWriter(output / "images.webm", FLAGS.join) if FLAGS.join else nullcontext() as video:
-        for name, frame, people, scores in track(found, len(images), "finding people", "images"):
-            drawn = finish(name, frame, people, scores)
-            if drawn is not None and video:
-                video.write(drawn)
-            elif drawn is not None:
-                write_image(output / f"{name}.png", drawn)
+    def read():
+        for path in images:
+            try:
+                yield path.stem, read_image(path)
+            except UserError as error:
+                faults.append(str(error))
 
-    for path in (path for path, kind in inputs if kind == "video"):
-        frames, fps, count = read_video(path)
-        frames = ((f"{path.stem}_{i:012d}", frame) for i, frame in enumerate(frames))
-        found = track(predictor.stream(frames), count, path.name, "frames")
-        drawing = VideoWriter(output / f"{path.stem}.webm", fps) if FLAGS.draw else nullcontext()
-        with drawing as video:
-            for item in found:
+    def draw_video(path):
+        opened, times = read_video(path), []
+
+        def frames():
+            for i, (time, frame) in enumerate(opened):
+                times.append(time)
+                yield f"{path.stem}_{i:012d}", frame
+
+        found = track(predictor.stream(frames()), opened.count, path.name, "frames")
+        writer = VideoWriter(output / f"{path.stem}.mp4") if FLAGS.draw else nullcontext()
+        with writer as video:
+            for number, item in enumerate(found):
                 drawn = finish(*item)
                 if video:
-                    video.write(drawn)
+                    video.write(drawn, times[number], opened.fps)
+        if opened.lost:
+            print_faults([opened.describe_loss()], "lost")
+
+    with VideoWriter(joined[0]) if joined else nullcontext() as video:
+        for name, *item in track(predictor.stream(read()), len(images), "finding people", "images"):
+            drawn = finish(name, *item)
+            if video:
+                video.write(drawn, fps=FLAGS.join)
+            elif drawn is not None:
+                write_image(output / f"{name}.png", drawn)
+    for path in videos:
+        try:
+            draw_video(path)
+        except UserError as error:
+            faults.append(str(error))
     if FLAGS.coco_json:
-        write_json(output / "coco_results.json", results)
-    console.print(f"{len(images)} images, {len(inputs) - len(images)} videos: see {output}")
+        write_json(output / "coco_results.json", entries)
+    done = len(inputs) - len(faults)
+    console.print(f"{done} of {len(inputs)} images and videos: see {output}")
+    return faults
 
 
 if __name__ == "__main__":

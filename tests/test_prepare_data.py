@@ -16,7 +16,8 @@ from conftest import make_root, shared_data
 import prepare_data
 from danceflax.cli import commands
 from danceflax.data.frames import LetsDanceSource
-from danceflax.prepare.split import SPLITS, find_leaks, read_lists
+from danceflax.prepare.split import SPLITS
+from danceflax.prepare.split_report import find_leaks, read_lists
 from danceflax.skeleton import BODY25
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -58,7 +59,7 @@ def test_examples_in_the_help_are_understood():
         (["frames", "--videos=/nowhere.mp4", "--root=x"], "no such video"),
         (["flow", "--root=/nowhere"], "no such data root"),
         (["split"], "give --root, or --lists"),
-        (["split", "--lists=/nowhere.tsv", "--output=x"], "nowhere.tsv: cannot be read"),
+        (["split", "--lists=/nowhere.tsv", "--output=x"], "nowhere.tsv: no such file"),
         (["synthetic", "--output=x", "--clips=1"], "expected --clips=TRAIN,VAL,TEST"),
         (["check", "--root=.", "--workers=none"], "--workers"),
         (["import-openpose", "--root=x", "--json=/nowhere"], "no such folder of OpenPose JSON"),
@@ -164,5 +165,7 @@ def test_interrupted_in_several_processes(tmp_path):
     assert run(*words[:-1], "--workers=1") == 0
     notes = [json.loads(path.read_text()) for path in tmp_path.glob("extracted/*/*.json")]
     frames = len(list(tmp_path.glob("frames/*/*.jpg")))
-    assert len(notes) == 3 and frames == sum(note["frames"] for note in notes)
+    assert len(notes) == 3 and frames == sum(
+        len(clip["numbers"]) for note in notes for clip in note["clips"].values()
+    )
     assert not list(tmp_path.glob("extracted/*/*.partial"))

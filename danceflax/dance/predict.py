@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import logging
 import math
 import os
 import pathlib
@@ -32,15 +33,15 @@ class Window(NamedTuple):
       first, last: numbers of its frames.
       fps: the video's frames a second.
       probabilities: [C] of the classes.
-      frames: the new ones of its frames, RGB, in order; those that earlier windows had are left
-        out. Empty unless they were asked for.
+      frames: the new ones of its frames, (seconds, RGB), in order; those that earlier windows had
+        are left out. Empty unless they were asked for.
     """
 
     first: int
     last: int
     fps: float
     probabilities: Float[np.ndarray, " C"]
-    frames: Iterator[UInt8[np.ndarray, "H W 3"]]
+    frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]
 
 
 class DancePredictor:
@@ -127,8 +128,8 @@ def read_windows(path, clip, crop, keypoints=None, keep_frames=False):
         ones would not fit into memory.
 
     Yields:
-      ((first, last) frame numbers, frames a second, record for `read_views`, iterator of the
-      frames that are new in this window).
+      ((first, last) frame numbers, frames a second, record for `read_views`, iterator of (seconds,
+      frame) of those that are new in this window).
 
     Raises:
       UserError: the video cannot be read, or a keypoint file is missing altogether.
@@ -136,7 +137,8 @@ def read_windows(path, clip, crop, keypoints=None, keep_frames=False):
     path = pathlib.Path(path)
     if keypoints and not any(pathlib.Path(keypoints).glob(f"{path.stem}_*_keypoints.json")):
         raise UserError(f"{keypoints}: holds no {path.stem}_*_keypoints.json of {path}")
-    frames, fps, _ = read_video(path)
+    video = read_video(path)
+    fps = video.fps
     if clip["sampling"] == "uniform":
         length = CLIP_SECONDS * fps
     else:
@@ -151,25 +153,29 @@ def read_windows(path, clip, crop, keypoints=None, keep_frames=False):
             "name": path.name,
             "label": 0,
             "where": str(path),
-            "numbers": np.arange(len(kept)),
+            "numbers": np.array([number for number, _ in kept]),
             "fps": fps,
-            "images": list(kept),
+            "images": [image for _, image in kept],
         }
         if keypoints:
             names = (f"{path.stem}_{i:012d}_keypoints.json" for i in itertools.count(first))
             record["keypoint_files"] = [f"{keypoints}/{n}" for n, _ in zip(names, kept)]  # noqa: B905
             record["keypoint_affine"] = resize_affine(size, small_size)
-        waiting = (decode_image(data, str(path)) for data in fresh if data)
+        waiting = ((time, decode_image(data, str(path))) for time, data in fresh if data)
         return (first, total - 1), fps, record, waiting
 
-    for frame in frames:
+    for time, frame in video:
         size = frame.shape[1::-1]
         small_size = shrink_size(size, short_side)
-        kept.append(cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA))
-        fresh.append(encode_image(frame, ".jpg") if keep_frames else b"")
+        # Numbers are times, so that a gap or a variable rate does not speed the dance up.
+        number = max(round(time * fps), kept[-1][0] + 1 if kept else 0)
+        kept.append((number, cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)))
+        fresh.append((time, encode_image(frame, ".jpg") if keep_frames else b""))
         total += 1
         if len(fresh) == length:
             yield window()
             fresh = []
     if fresh:
         yield window()
+    if video.lost:
+        logging.warning(video.describe_loss())

@@ -10,9 +10,12 @@ import pathlib
 
 import numpy as np
 
-from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder, list_folder
+from danceflax.data.clip_table import ClipNote, find_note, read_clip_table
+from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder
 from danceflax.data.splits import CLIP_LISTS, find_split, list_clips
 from danceflax.errors import BadSampleError, UserError
+from danceflax.io.images import IMAGE_SUFFIXES, find_image
+from danceflax.io.listing import list_folder
 
 SAMPLING = ("contiguous", "uniform")
 CLIP_SECONDS = 10.0  # of every clip of Let's Dance, whatever its frame rate
@@ -28,7 +31,7 @@ class ClipSource:
         where      str, what messages call it
         numbers    int [N], the frames' numbers, ascending; they may have gaps
         files      N str "<dance>/<file>" without suffix, in the same order
-        suffix     str, of the frames
+        suffix     str, of the first frame; `io.images.find_image` finds those that differ
         fps        float, the clip's own frames a second
         folders    {"rgb": path, "flow": path, "keypoints": path}
 
@@ -44,7 +47,8 @@ class ClipSource:
           root: the folder.
           split: a name ("train"), or the path of a split file of frames or of clips.
           class_names: the dances of the labels; by default those of this split.
-          fps: the clips' own frames a second; 0: every clip lasts 10 s, as in Let's Dance.
+          fps: the clips' own frames a second; 0: what ROOT/clips.csv says of each, and without it
+            that every clip lasts 10 s, as in Let's Dance.
 
         Raises:
           UserError: no such root or split; a dance is not among class_names.
@@ -69,6 +73,7 @@ class ClipSource:
                     "train on a split that has it, or leave its clips out"
                 )
         self.labels = np.array([self.class_names.index(clip.dance) for clip in self._clips])
+        self._table = read_clip_table(root)
         self._found = {}  # frames on disk, for lists that only count them
 
     def __len__(self):
@@ -87,15 +92,16 @@ class ClipSource:
         pairs = sorted((int(number), number.decode()) for number in written)
         numbers = np.array([number for number, _ in pairs])
         # A clip of 301 frames at 30 a second lasts 10 s: its frames include both ends.
-        fps = self._fps or max(1.0, round((numbers[-1] - numbers[0]) / CLIP_SECONDS))
+        guess = max(1.0, round((numbers[-1] - numbers[0]) / CLIP_SECONDS))
+        files = [f"{clip.dance}/{clip.name}_{text}" for _, text in pairs]
         return {
             "name": f"{clip.dance}/{clip.name}",
             "label": int(self.labels[index]),
             "where": where,
             "numbers": numbers,
-            "files": [f"{clip.dance}/{clip.name}_{text}" for _, text in pairs],
-            "suffix": ".jpg",
-            "fps": float(fps),
+            "files": files,
+            "suffix": os.path.splitext(find_image(f"{self._frames}/{files[0]}.jpg"))[1],
+            "fps": float(self._fps or (find_note(clip, self._table) or ClipNote()).fps or guess),
             "folders": self._folders,
         }
 
@@ -104,7 +110,7 @@ class ClipSource:
             found = collections.defaultdict(list)
             for name in list_folder(self._frames / clip.dance):
                 stem, suffix = os.path.splitext(name)
-                if suffix.lower() == ".jpg":
+                if suffix.lower() in IMAGE_SUFFIXES:
                     found[stem.rpartition("_")[0]].append(stem.rpartition("_")[2].encode())
             self._found[clip.dance] = found
         return [n for n in self._found[clip.dance].get(clip.name, []) if n.isdigit()]

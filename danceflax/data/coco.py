@@ -1,7 +1,10 @@
 """COCO person keypoints: person_keypoints_*.json and its images."""
 
 import json
+import os
 import pathlib
+import re
+from collections.abc import Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -120,6 +123,34 @@ class CocoSource:
             covered = coco_mask.decode(segmentation)
             mask[covered.reshape(height, width, -1).any(-1)] = 0
         return mask
+
+
+def image_ids(
+    images: Sequence[pathlib.Path], annotations: str | os.PathLike | None = None
+) -> dict[str, int]:
+    """{stem: COCO image id} of image files.
+
+    Args:
+      images: the files.
+      annotations: a COCO file that lists them; without it, names that are numbers are the ids, as
+        000000000139.jpg and COCO_val2014_000000000139.jpg, and of others there are none.
+
+    Raises:
+      UserError: the COCO file cannot be read, or lacks an image.
+    """
+    if not annotations:
+        found = {path.stem: re.fullmatch(r"(?:COCO_\w+_)?(\d+)", path.stem) for path in images}
+        ids = {stem: int(match[1]) for stem, match in found.items() if match}
+        return ids if len(set(ids.values())) == len(images) else {}
+    try:
+        entries = json.loads(pathlib.Path(annotations).read_text(encoding="utf-8-sig"))["images"]
+        known = {pathlib.PurePath(entry["file_name"]).name: int(entry["id"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{annotations}: is not a COCO file with images ({error!r})") from None
+    for path in images:
+        if path.name not in known:
+            raise UserError(f"{annotations}: lists no image {path.name}")
+    return {path.stem: known[path.name] for path in images}
 
 
 def select_main_people(people):

@@ -20,7 +20,7 @@ from danceflax.data.root import (
     open_index,
 )
 from danceflax.errors import UserError
-from danceflax.io.images import read_image
+from danceflax.io.images import find_image, read_image
 from danceflax.people import keypoint_boxes
 from danceflax.skeleton import convert_joints
 
@@ -74,7 +74,7 @@ class LetsDanceSource:
     def __getitem__(self, index):
         """Reads record `index`. Raises BadSampleError: its image or keypoints cannot be read."""
         file = self.files[index].decode()
-        image_path = f"{self.root}/{self.frame_folder}/{file}"
+        image_path = find_image(f"{self.root}/{self.frame_folder}/{file}")
         keypoint_path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
         image = read_image(image_path, self._where(index, image_path))
         people, joints = read_keypoints(keypoint_path, self._where(index, keypoint_path))
@@ -126,7 +126,8 @@ def list_frames(root, split_file=None):
     """The `splits.Frames` of a split file, of either kind; of every frame of the root if None.
 
     Only a clip list that counts frames without naming them needs a look into the root: frame
-    numbers start at 0 or 1 and have gaps, so what counts is what is there.
+    numbers start at 0 or 1 and have gaps, so what counts is what is there. A list that names
+    numbers does not say of which kind the files are; `find_image` does.
     """
     if split_file is None:
         files = open_index(root).files
@@ -134,7 +135,7 @@ def list_frames(root, split_file=None):
     if not splits.is_clip_list(split_file):
         return splits.read_frames(split_file)
     clips = splits.read_clips(split_file)
-    if clips[0].frames is not None:
+    if all(clip.frames is not None for clip in clips):
         names = [
             np.char.add(f"{clip.dance}/{clip.name}_".encode(), np.char.add(clip.frames, b".jpg"))
             for clip in clips

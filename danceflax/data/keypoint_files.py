@@ -31,6 +31,8 @@ CPM14_JOINTS = (
 # OpenPose: number of values a person -> joint names.
 _OPENPOSE_JOINTS = {75: BODY25.joints, 54: COCO18.joints}
 # What the versions of OpenPose's JSON call the people and a person's numbers.
+# Coordinates scaled to 0..1 or -1..1 go a little beyond: nobody fits into so few pixels.
+MAX_SCALED = 2.0
 _OPENPOSE_PEOPLE = ("people", "bodies")
 _OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
 
@@ -128,9 +130,10 @@ def _read_openpose(entries):
             )
     joints = _OPENPOSE_JOINTS[len(people[0])] if people else BODY25.joints
     people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
-    if people.any() and np.abs(people[..., :2]).max() <= 1:
+    if people.any() and np.abs(people[..., :2]).max() <= MAX_SCALED:
         raise BadSampleError(
-            "all coordinates lie in -1..1; expected pixels (OpenPose's --keypoint_scale 0)"
+            f"all coordinates lie within {MAX_SCALED:g} of 0, as if scaled to 0..1 or -1..1; "
+            "expected pixels (OpenPose's --keypoint_scale 0)"
         )
     people[..., 2] = np.where(people[..., 2] > 0, VISIBLE, people[..., 2])
     return people, joints

@@ -1,11 +1,11 @@
 """Split files: which frames and clips belong to train, val and test.
 
-  frames  CSV  one row a frame: its path (column 0, any name), dance_type
-  clips   CSV  one row a clip: video_id, dance_type, frames ("['0001', '0002', ...]")
-          CSV  one row a clip: label, clip, n_frames
-          TSV  the same three columns without a header, as public lists have them
+  frames  one row a frame: its path and its dance ("data/frames/tap/a_000_0001.jpg", "tap")
+  clips   one row a clip: its name, its dance, and its frames ("['0001', '0002', ...]") or how many
+          they are
 
-A frame is known by `<dance>/<file>`, the last two parts of its path, so that a data root may lie
+Both are CSV or TSV, with or without a header; `tables.find_columns` tells the columns apart. A
+frame is known by `<dance>/<file>`, the last two parts of its path, so that a data root may lie
 anywhere. A clip is `<video>_<start>`; a YouTube id, 11 characters, may itself hold _ and -.
 """
 
@@ -16,12 +16,10 @@ import re
 import typing
 
 import numpy as np
-import pandas as pd
 
+from danceflax.data.tables import SAMPLE, find_columns, read_table
 from danceflax.errors import UserError
 
-CLIP_COLUMNS = ("label", "clip", "n_frames")
-VIDEO_COLUMNS = ("video_id", "dance_type", "frames")
 # Where a root keeps its lists; {} is the split's name.
 FRAME_LISTS, CLIP_LISTS = "pose_training_split/{}.csv", "videos_split/{}_videos.csv"
 
@@ -78,21 +76,19 @@ def find_split(root: str | os.PathLike, split: str, first: str = FRAME_LISTS) ->
 
 
 def is_clip_list(path):
-    """Whether that split file lists clips; else it lists frames. Raises UserError: unreadable."""
-    first = _first_line(path)
-    names = {name.strip().strip('"') for name in first.split(",")}
-    return "\t" in first or names.issuperset(CLIP_COLUMNS) or names.issuperset(VIDEO_COLUMNS)
+    """Whether that split file lists clips; else it lists frames. Raises UserError: neither."""
+    return find_columns(read_table(path, rows=SAMPLE), path).frames is not None
 
 
 def read_frames(path):
-    """Reads a frame CSV. Rows that repeat an earlier one are dropped, with a warning.
+    """Reads a frame list. Rows that repeat an earlier one are dropped, with a warning.
 
     Returns:
       `Frames`, in the file's order.
 
     Raises:
-      UserError: the file is missing, empty or not CSV; it lacks dance_type; a path holds '..', has
-        no <dance>/<file>, or lies in another dance's folder than its dance_type.
+      UserError: the file is missing, empty or no table; a path holds '..', has no <dance>/<file>,
+        or lies in another dance's folder than its dance.
     """
     files, rows, repeated = [], [], []
     for row, file, fault, message in _frame_rows(path):
@@ -113,16 +109,13 @@ def read_frames(path):
 
 
 def _frame_rows(path):
-    """Yields (row, `<dance>/<file>`, fault, message) of each row of a frame CSV; no fault is ""."""
-    table = read_table(path, header=0)
-    if "dance_type" not in table.columns[1:]:
-        raise UserError(
-            f"{path}: columns {', '.join(table.columns)}; expected the frame's path first, and "
-            f"dance_type"
-        )
+    """Yields (row, `<dance>/<file>`, fault or "", message) of each row of a frame list."""
+    table = read_table(path)
+    columns = find_columns(table, path)
+    names = table[columns.name].tolist()
+    dances = table[columns.dance].tolist() if columns.dance else [None] * len(names)
     first_rows = {}
-    columns = (table.index, table.iloc[:, 0], table["dance_type"])
-    for row, name, dance in zip(*(column.tolist() for column in columns), strict=True):
+    for row, name, dance in zip(table.index.tolist(), names, dances, strict=True):
         parts = name.replace("\\", "/").rsplit("/", 2)
         file = "/".join(parts[-2:])
         fault = message = ""
@@ -130,28 +123,32 @@ def _frame_rows(path):
             fault, message = "path", f"{name!r} climbs out of the root with '..'"
         elif len(parts) < 2 or not parts[-1] or not parts[-2]:
             fault, message = "path", f"{name!r} does not end in <dance>/<file>"
-        elif parts[-2] != dance:
+        elif dance is not None and parts[-2] != dance:
             fault = "dance"
-            message = f"dance_type is {dance!r}, but {name!r} lies in {parts[-2]!r}"
+            message = f"{columns.dance} is {dance!r}, but {name!r} lies in {parts[-2]!r}"
         elif first_rows.setdefault(file, row) != row:
             fault, message = "repeated", f"{file} is listed before, in row {first_rows[file]}"
         yield row, file, fault, message
 
 
-def read_clips(path):
-    """Reads a clip list of any of the three forms.
+def read_clips(path, repeated=False):
+    """Reads a clip list.
+
+    Args:
+      path: of the file.
+      repeated: keep clips that are listed twice; else they are dropped, with a warning.
 
     Returns:
-      list of `Clip`, in the file's order; clips listed twice are dropped, with a warning.
+      list of `Clip`, in the file's order.
 
     Raises:
       UserError: the file is missing, empty, of another form, or a row is at fault.
     """
     clips = []
     for clip, fault, message in _clip_rows(path):
-        if fault == "repeated":
+        if fault == "repeated" and not repeated:
             logging.warning("%s, row %d: %s; left out", path, clip.row, message)
-        elif fault:
+        elif fault and fault != "repeated":
             raise UserError(f"{path}, row {clip.row}: {message}")
         else:
             clips.append(clip)
@@ -160,25 +157,15 @@ def read_clips(path):
 
 def _clip_rows(path):
     """Yields (`Clip`, fault, message) of each row of a clip list; no fault is ""."""
-    header = None if "\t" in _first_line(path) else 0
-    table = read_table(path, header, separator="\t" if header is None else ",")
-    if header is None and len(table.columns) == len(CLIP_COLUMNS):
-        table.columns = list(CLIP_COLUMNS)
-    listed = set(VIDEO_COLUMNS) <= set(table.columns)
-    if not listed and not set(CLIP_COLUMNS) <= set(table.columns):
-        raise UserError(
-            f"{path}: not a clip list; expected the columns {', '.join(VIDEO_COLUMNS)}, or "
-            f"{', '.join(CLIP_COLUMNS)}"
-        )
+    table = read_table(path)
+    columns = find_columns(table, path)
     first_rows = {}
-    for row, values in zip(table.index.tolist(), table.to_dict("records"), strict=True):
-        if listed:
-            dance, name = values["dance_type"], values["video_id"]
-            frames = np.array(re.findall(r"\d+", values["frames"]), "S")
+    values = (table[column].tolist() for column in columns)
+    for row, name, dance, listed in zip(table.index.tolist(), *values, strict=True):
+        frames, count = None, int(listed) if listed.isdecimal() else 0
+        if listed.startswith("["):
+            frames = np.array(re.findall(r"\d+", listed), "S")
             count = len(frames)
-        else:
-            dance, name, frames = values["label"], values["clip"], None
-            count = int(values["n_frames"]) if values["n_frames"].isdecimal() else 0
         fault = message = ""
         if not all(split_clip(name)) or "/" in name or "\\" in name:
             fault, message = "clip", f"{name!r} is not a clip, <video>_<start>"
@@ -205,10 +192,10 @@ def find_faults(path):
     yield from (entry for entry in found if entry[1])
 
 
-def list_clips(path):
-    """The clips of a split file of either kind, as `Clip`s; a frame CSV's are put together."""
+def list_clips(path, repeated=False):
+    """The clips of a split file of either kind, as `Clip`s; a frame list's are put together."""
     if is_clip_list(path):
-        return read_clips(path)
+        return read_clips(path, repeated)
     return group_frames(read_frames(path))
 
 
@@ -222,45 +209,6 @@ def group_frames(frames):
         Clip(*clip.decode().split("/", 1), len(numbers), np.array(numbers, "S"), row)
         for clip, (row, numbers) in clips.items()
     ]
-
-
-def _first_line(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as a split file: {reason}") from None
-
-
-def read_table(path, header, separator=","):
-    """A CSV as a pandas table of str, indexed by the line each row stands on.
-
-    The byte order mark, Windows line ends, quotes, and blanks about values do not matter.
-    """
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"{path}: no such split file")
-    try:
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            header=header,
-            dtype=str,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-        )
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read as a split file: {reason}") from None
-    table.columns = [str(column).strip() for column in table.columns]
-    table = table.apply(lambda column: column.str.strip())
-    table.index = np.arange(len(table)) + (1 if header is None else 2)
-    table = table[(table != "").any(axis=1)]
-    if table.empty:
-        raise UserError(f"{path}: the split is empty; it lists nothing")
-    return table
 
 
 def _as_bytes(names):

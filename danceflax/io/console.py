@@ -60,9 +60,18 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence]) -> 
     console.print(table, width=None if console.is_terminal else FILE_WIDTH)
 
 
-def print_faults(messages: Iterable[str]) -> int:
-    """Prints what went wrong, a line each; 1 if there was anything, for the exit status, or 0."""
+def print_faults(messages: Iterable[str], kind: str = "left out") -> int:
+    """Prints what went wrong, a line each after its kind. 1 if there was anything, for the exit
+    status, else 0."""
     messages = list(messages)
     for message in messages:
-        errors.print(f"left out: {message}")
+        errors.print(f"{kind}: {message}")
     return 1 if messages else 0
+
+
+def summarise(names: Sequence[str], most: int = 5) -> list[str]:
+    """One line that counts names and says the first of them; none if there are none."""
+    if not names:
+        return []
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return [f"{len(names):,}: {', '.join(names[:most])}{rest}"]

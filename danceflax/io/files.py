@@ -15,6 +15,19 @@ from danceflax.errors import UserError
 PARTIAL = ".partial"  # how the names of files end that are not whole yet
 
 
+def require_free(paths: Iterable[str | os.PathLike], overwrite: bool = False) -> None:
+    """Raises UserError: one of the files to be written is there already.
+
+    No script replaces a file that is there, unless it is told to.
+    """
+    there = [] if overwrite else [path for path in paths if os.path.lexists(path)]
+    if there:
+        more = f", as are {len(there) - 1:,} more" if len(there) > 1 else ""
+        raise UserError(
+            f"{there[0]}: is there already{more}; name another --output, or give --overwrite"
+        )
+
+
 @contextlib.contextmanager
 def write_whole(path: str | os.PathLike, folders: bool = True) -> Iterator[pathlib.Path]:
     """A context whose value is a temporary path beside `path`: what is written there takes the

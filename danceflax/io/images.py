@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from danceflax.errors import BadSampleError
 from danceflax.io.files import write_bytes
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
@@ -28,6 +29,19 @@ def read_image(path, where=None):
     """
     where = where or path
     return decode_image(read_bytes(path, where), where)
+
+
+def find_image(path: str | os.PathLike) -> str:
+    """The path, or the image beside it whose name has another suffix: .png for .jpg, .JPG.
+
+    Lists name their frames .jpg, whatever they are; a path of nothing comes back as it is.
+    """
+    path = str(path)
+    if os.path.exists(path):
+        return path
+    stem = os.path.splitext(path)[0]
+    others = (stem + case for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper()))
+    return next(filter(os.path.exists, others), path)
 
 
 def read_bytes(path, where):

@@ -1,168 +1,231 @@
-"""Video files as streams of RGB frames, in and out, and what a path given by a person holds."""
+"""Video files as streams of RGB frames with their times, in and out."""
 
 import contextlib
-import glob
-import math
+import fractions
+import itertools
 import os
 import pathlib
+from collections.abc import Iterator
 
-import cv2
+import av
 import numpy as np
+from jaxtyping import UInt8
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_whole
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".gif",
+    ".ts", ".mts", ".m2ts", ".3gp", ".3g2", ".ogv", ".vob",
+)  # fmt: skip
 
-# OpenCV's wheels cannot write H.264. Browsers play VP8 and VP9 in .webm; VP8 is encoded five times
-# as fast at the same size and error (960x448: 11 against 2 frames a second on two busy CPU cores).
-# Browsers do not play the MPEG-4 in .mp4; desktop players and editors do.
-CODECS = {".webm": "VP80", ".mp4": "mp4v"}
+# What browsers and editors play.
+CODECS = {
+    ".mp4": ("libx264", {"crf": "20", "preset": "veryfast"}),
+    ".webm": ("libvpx", {"crf": "10", "b": "4M", "deadline": "realtime", "cpu-used": "4"}),
+}
 DEFAULT_FPS = 25.0
+TICKS = 360_000  # a second, of the times written: whole numbers of them make all common rates
+SAME, FIRST = 0.02, 2000  # how far two rates may differ; frames that tell a rate
+STEADY = 0.02  # of the frames may come late in a video of one rate
+TAIL = 0.5  # seconds that a file may claim to last beyond its last frame: sound often does
 
 
-def list_inputs(path):
-    """[(path, kind)] of an image, a video, or a folder's images and videos, sorted by name.
-
-    The path may be a pattern, "folder/clip_*.jpg". `kind` is "image" or "video", by the file's
-    suffix; a GIF is a video. A folder's other files and its subfolders are passed over.
-
-    Raises:
-      UserError: nothing is there, the folder holds neither, or the file is neither.
-    """
-    path = pathlib.Path(path)
-    if path.is_dir():
-        files = sorted(path.iterdir())
-    else:
-        files = [path] if path.exists() else sorted(map(pathlib.Path, glob.glob(str(path))))
-    if not files and not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    inputs = []
-    for file in files:
-        suffix = file.suffix.lower()
-        if file.is_file() and not file.name.startswith("."):
-            if suffix in IMAGE_SUFFIXES:
-                inputs.append((file, "image"))
-            elif suffix in VIDEO_SUFFIXES:
-                inputs.append((file, "video"))
-    if not inputs:
-        what = "holds no" if path.is_dir() else "is not an"
-        known = " ".join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
-        raise UserError(f"{path}: {what} image or video; give one ending in {known}")
-    return inputs
-
-
-def read_video(path):
+def read_video(path: str | os.PathLike) -> "Video":
     """Opens a video or GIF.
-
-    Returns:
-      frames: iterator of uint8 [H, W, 3] RGB, upright; decoded as it goes, nothing is kept.
-      fps: float frames a second; 25 where the file does not say.
-      count: the number of frames the file claims, for a progress bar, or None. It may be wrong:
-        `frames` ends where the video does.
 
     Raises:
       UserError: there is no such file, it is not a video, or not one frame can be decoded.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such video file")
-    with _quiet():
-        capture = cv2.VideoCapture(str(path))
-        opened, (found, first) = capture.isOpened(), capture.read()
-    if not found:
-        capture.release()
-        fault = "holds no frame that can be decoded" if opened else "is not a video OpenCV can read"
-        raise UserError(f"{path}: {fault}; check the file, or convert it to .mp4")
-    fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    fps = float(fps) if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
-    count = int(count) if math.isfinite(count) and count > 0 else None
-    return _frames(capture, first), fps, count
+    try:
+        # An absolute path, for "cam:1.mp4" would be taken for a protocol.
+        container = av.open(os.path.abspath(path), metadata_errors="replace")
+        stream = container.streams.video[0]
+    except (OSError, ValueError, IndexError, av.FFmpegError):
+        raise UserError(f"{path}: is not a video that FFmpeg can read; check the file") from None
+    return Video(path, container, stream)
+
+
+class Video:
+    """An open video; iterating once gives (seconds from its first frame, frame), as it decodes.
+
+    Frames are uint8 [H, W, 3] RGB, upright, and none is kept. What cannot be decoded is left out:
+    the times then have a gap, and `lost` counts it.
+
+    Attributes:
+      path: of the file.
+      fps: float, frames a second where it plays steadily; 25 where the file does not say.
+      count: how many frames the file claims to have, or None; for a progress bar.
+      duration: the seconds that it claims to last, or None.
+      lost: once all is read: how many frames are damaged or not there.
+    """
+
+    def __init__(self, path, container, stream):
+        self.path, self._container, self._stream = path, container, stream
+        stream.thread_type = "AUTO"
+        self.fps = _find_rate(path, stream)
+        duration = container.duration
+        self.duration = duration / av.time_base if duration and duration > 0 else None
+        estimate = round(self.duration * self.fps) if self.duration else None
+        self.count = stream.frames or estimate
+        self.lost, self._shown, self._failed, self._hidden, self._gaps = 0, 0, 0, 0, []
+        self._frames = self._decode()
+        self._first = next(self._frames, None)
+        if self._first is None:
+            raise UserError(
+                f"{path}: holds no frame that can be decoded; check the file, or convert it to .mp4"
+            )
+
+    def __iter__(self) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
+        frame, start, last = self._first, self._first.time or 0.0, -1 / self.fps
+        while frame is not None:
+            time = last + 1 / self.fps if frame.time is None else frame.time - start
+            if (gap := round((time - last) * self.fps) - 1) > 0:
+                self._gaps.append(gap)
+            self._shown, last = self._shown + 1, time
+            yield time, _upright(frame)
+            frame = next(self._frames, None)
+        self._container.close()
+        self.lost = self._count_lost(last)
+
+    def describe_loss(self) -> str | None:
+        """A line about what was lost, once all is read; None if nothing was."""
+        if not self.lost:
+            return None
+        return (
+            f"{self.path}: {self.lost:,} of {self._shown + self.lost:,} frames are damaged or not "
+            "there, and left out; copy or convert the video again if they matter"
+        )
+
+    def _decode(self):
+        """The frames that can be decoded; counts those that cannot, and those not to be shown."""
+        with contextlib.suppress(av.FFmpegError):  # the container is cut short
+            for packet in self._container.demux(self._stream):
+                self._hidden += packet.is_discard  # an edit list cuts it off
+                try:
+                    for frame in packet.decode():
+                        if frame.is_corrupt:
+                            self._failed += 1
+                        else:
+                            yield frame
+                except av.FFmpegError:
+                    self._failed += bool(packet.size)
+
+    def _count_lost(self, last):
+        """Frames claimed and not shown. A file that counts none is believed as to how long it is,
+        and its gaps count where they are rare, or something failed: a variable rate has many."""
+        if self._stream.frames:
+            return max(0, self._stream.frames - self._shown - self._hidden)
+        tail = (self.duration or 0) - last - 1 / self.fps
+        tail = round(tail * self.fps) if tail > TAIL else 0
+        steady = self._failed or len(self._gaps) <= max(1, STEADY * self._shown)
+        return tail + max(self._failed, sum(self._gaps) if steady else 0)
+
+
+def _find_rate(path, stream):
+    """Frames a second: what the file says, if its average and its base rate agree; else by the
+    middle of the times between the first frames."""
+    average, base = (float(r or 0) for r in (stream.average_rate, stream.guessed_rate))
+    if average <= 0 or abs(average - base) > SAME * average:
+        with contextlib.suppress(av.FFmpegError), av.open(os.path.abspath(path)) as container:
+            packets = itertools.islice(container.demux(video=0), FIRST)
+            times = sorted(float(p.pts * p.time_base) for p in packets if p.pts is not None)
+            average = 1 / max(np.median(np.diff(times)), 1e-9) if len(times) > 1 else average
+    return float(average) if 0 < average <= 1000 else DEFAULT_FPS
+
+
+def _upright(frame):
+    """The pixels of a decoded frame, turned as the file says."""
+    pixels = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 class VideoWriter:
-    """Writes RGB frames to a .webm (plays in browsers) or .mp4 (does not), as a context manager.
+    """Writes RGB frames to an .mp4 (H.264) or .webm (VP8), as a context manager.
 
     The file takes its name when the block ends without an error; until then, and otherwise, there
     is none. Odd sizes, which the codecs lack, are rounded up by repeating the last row or column.
 
+    Args:
+      path: of the file.
+      fps: how many frames make a second, where `write` does not say.
+
     Raises:
-      UserError: another suffix, a codec or folder that cannot be written to, frames of several
-        sizes, or no frame at all.
+      UserError: another suffix, a folder that cannot be written to, frames of several sizes, or no
+        frame at all.
     """
 
-    def __init__(self, path, fps):
+    def __init__(self, path: str | os.PathLike, fps: float = DEFAULT_FPS):
         self.path, self.fps = pathlib.Path(path), fps
         if self.path.suffix.lower() not in CODECS:
             raise UserError(f"{path}: videos are written as {' or '.join(CODECS)}; rename it")
-        self._temporary = self.path.with_name(f".{self.path.stem}.tmp{self.path.suffix}")
-        self._writer = self._shape = None
+        self._file = contextlib.ExitStack()
+        self._container = self._shape = None
+        self._count, self._tick = 0, -1
 
     def __enter__(self):
         return self
 
-    def write(self, frame):
-        """Appends a frame, uint8 [H, W, 3] RGB."""
-        if self._writer is None:
-            self._open(frame.shape)
+    def write(
+        self, frame: UInt8[np.ndarray, "H W 3"], time: float | None = None, fps: float | None = None
+    ) -> None:
+        """Appends a frame.
+
+        Args:
+          frame: RGB.
+          time: seconds from the first frame; by default 1 / fps after the frame before.
+          fps: frames a second, nominally.
+        """
+        fps = float(fps or self.fps)
+        if self._container is None:
+            self._open(frame.shape, fps)
         if frame.shape != self._shape:
             height, width = frame.shape[:2]
             raise UserError(
                 f"{self.path}: a frame of {width}x{height} in a video of "
                 f"{self._shape[1]}x{self._shape[0]}; all must have one size"
             )
-        frame = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2BGR)
-        bottom, right = (side % 2 for side in self._shape[:2])
-        if bottom or right:
-            frame = cv2.copyMakeBorder(frame, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        self._writer.write(frame)
+        odd = [(0, side % 2) for side in frame.shape[:2]]
+        frame = np.pad(frame, [*odd, (0, 0)], "edge") if any(map(any, odd)) else frame
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        time = self._count / fps if time is None else time
+        self._tick = picture.pts = max(self._tick + 1, round(time * TICKS))
+        picture.duration = round(TICKS / fps)
+        picture.time_base = fractions.Fraction(1, TICKS)
+        self._container.mux(self._stream.encode(picture))
+        self._count += 1
 
     def __exit__(self, kind, error, traceback):
-        if self._writer is not None:
-            self._writer.release()
-        if kind is not None:
-            self._temporary.unlink(missing_ok=True)
-        elif self._writer is None:
-            raise UserError(f"{self.path}: there was no frame to write")
-        else:
-            os.replace(self._temporary, self.path)
+        if self._container is None:
+            self._file.close()
+            if kind is None:
+                raise UserError(f"{self.path}: there was no frame to write")
+            return
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+        except av.FFmpegError as fault:
+            kind, error = type(fault), fault
+            raise UserError(f"{self.path}: cannot be written: {fault.strerror}") from None
+        finally:
+            self._file.__exit__(kind, error, None)  # the file takes its name, or goes
 
-    def _open(self, shape):
-        codec = CODECS[self.path.suffix.lower()]
-        size = tuple(side + side % 2 for side in (shape[1], shape[0]))
-        with _quiet():
-            fourcc = cv2.VideoWriter_fourcc(*codec)
-            writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, size)
-        if not writer.isOpened():
-            raise UserError(
-                f"{self.path}: cannot be written as {codec} video of {size[0]}x{size[1]}; check "
-                "that the folder is there, and that this OpenCV has the codec"
-            )
-        self._writer, self._shape = writer, shape
-
-
-def _frames(capture, first):
-    try:
-        frame = first
-        while frame is not None:
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            frame = capture.read()[1]
-    finally:
-        capture.release()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps what FFmpeg and OpenCV print while they open a file off the standard error stream.
-
-    Writing .webm always prints a tag that "is not supported" and then works; a file that cannot be
-    read is reported by an exception.
-    """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    def _open(self, shape, fps):
+        if not 0 < fps <= 1000:
+            raise UserError(f"{self.path}: {fps:g} frames a second; expected more than 0, to 1000")
+        suffix = self.path.suffix.lower()
+        codec, options = CODECS[suffix]
+        self._shape = shape
+        temporary = self._file.enter_context(write_whole(self.path))
+        header = {"movflags": "faststart"} if suffix == ".mp4" else {}
+        self._container = av.open(os.path.abspath(temporary), "w", container_options=header)
+        rate = fractions.Fraction(fps).limit_denominator(1001)
+        self._stream = self._container.add_stream(codec, rate=rate, options=options)
+        self._stream.height, self._stream.width = (side + side % 2 for side in shape[:2])
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = fractions.Fraction(1, TICKS)

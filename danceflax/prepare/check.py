@@ -10,24 +10,25 @@ import typing
 
 import numpy as np
 
-from danceflax.data import splits
+from danceflax.data import clip_table, splits
+from danceflax.data.clip_table import read_clip_table
 from danceflax.data.keypoint_files import read_keypoints
 from danceflax.data.root import (
     FRAME_FOLDERS,
     KEYPOINT_FOLDERS,
     KEYPOINT_SUFFIXES,
     find_folder,
-    list_folder,
     list_interrupted,
     scan_root,
 )
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import show_progress
 from danceflax.io.images import read_image
+from danceflax.io.listing import list_folder
 from danceflax.io.workers import run_tasks
 from danceflax.prepare import findings
 from danceflax.prepare.findings import HARMLESS, Fault
-from danceflax.prepare.split import find_leaks
+from danceflax.prepare.split_report import find_leaks
 
 CHUNK = 50  # frames a task
 FRAME_SPLITS, CLIP_SPLITS = "pose_training_split/*.csv", "videos_split/*_videos.csv"
@@ -152,13 +153,18 @@ def check_splits(root):
     """
     root = pathlib.Path(root)
     folder = find_folder(root, FRAME_FOLDERS)
-    there = set(scan_root(root)[0].files.tolist())
+    there = {os.path.splitext(file)[0] for file in scan_root(root)[0].files.tolist()}
     dances = set(list_folder(root / folder))
     message = "its extraction was interrupted; run prepare_data.py frames again"
     faults = [
         Fault(str(path.relative_to(root)), 0, "interrupted", message)
         for path in list_interrupted(root)
     ]
+    try:
+        table = read_clip_table(root)
+    except UserError as error:
+        faults.append(Fault(clip_table.NAME, 0, "clips", _after(root / clip_table.NAME, error)))
+        table = {}
     for pattern in (FRAME_SPLITS, CLIP_SPLITS):
         clips = {}
         for path in sorted(root.glob(pattern)):
@@ -172,7 +178,7 @@ def check_splits(root):
                     clips[name] = splits.list_clips(path)
             except UserError as error:
                 faults.append(Fault(name, 0, "split", _after(path, error)))
-        for (a, b), videos in find_leaks(clips).items():
+        for (a, b), videos in find_leaks(clips, table).items():
             if videos:
                 message = f"{len(videos)} videos are also in {b}, {min(videos)} for one"
                 faults.append(Fault(a, 0, "leak", message))
@@ -196,5 +202,5 @@ def _find_missing(name, path, folder, there, dances):
     for dance, row in sorted(unknown.items()):
         yield Fault(name, row, "unknown dance", f"{dance!r} has no folder in {folder}/")
     for file, row in listed:
-        if file not in there:
+        if os.path.splitext(file)[0] not in there:
             yield Fault(name, row, "missing", f"there is no {folder}/{file.decode()}")

@@ -1,15 +1,15 @@
 """Videos to frames in the Let's Dance layout.
 
-ROOT/frames/<dance>/<clip>_<frame>.jpg      frames numbered from 0001
-ROOT/extracted/<dance>/<clip>.json          how, once the clip is whole; until then .partial
+ROOT/frames/<dance>/<clip>_<frame>.jpg      frame n is on screen (n - 1) / fps seconds into the clip
+ROOT/clips.csv                              each clip's source, start, rate and group
+ROOT/extracted/<dance>/<video>.json         how, once the video is whole; until then .partial
 
-An interrupted clip is known by its note and starts clean; a whole one is not made again.
+Numbers are times: where frames were lost, or a video of variable rate stands still, they have a
+gap. An interrupted video is known by its note and starts clean; a whole one is not made again.
 """
 
-import base64
-import hashlib
-import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -17,14 +17,18 @@ import typing
 
 import cv2
 
+from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.errors import UserError
-from danceflax.io.console import console, print_faults, show_progress
+from danceflax.io.console import console, print_faults, show_progress, summarise
+from danceflax.io.files import write_json
 from danceflax.io.images import encode_image, shrink_size
+from danceflax.io.listing import count_key, list_folder
 from danceflax.io.videos import VIDEO_SUFFIXES, read_video
 from danceflax.io.workers import run_tasks
+from danceflax.prepare.frame_times import EPSILON, number_frames, pick_frames
 
 NOTES = "extracted"
-CLIP = re.compile(r"[A-Za-z0-9_-]{11}_\d{3,}")
+YOUTUBE = re.compile(r"([A-Za-z0-9_-]{11})(?:_(\d{3,}))?")  # an id, and the second it starts at
 
 
 def run(
@@ -32,6 +36,7 @@ def run(
     root: str,
     dance: str = "",
     fps: float = 0.0,
+    cut: float = 0.0,
     short_side: int = 0,
     quality: int = 95,
     workers: int | None = None,
@@ -39,185 +44,228 @@ def run(
     """Extracts the frames of videos into a root, in parallel; goes on where it was interrupted.
 
     python prepare_data.py frames --videos=my_videos --root=data/mine --fps=25 --short_side=360
+    python prepare_data.py frames --videos=my_videos --root=data/mine --fps=25 --cut=10
     python prepare_data.py frames --videos=fast.mp4 --dance=latin --root=data/mine
 
-    my_videos holds a folder for each dance. Clips are named <11 characters>_<start second>, by the
-    video if it is named so.
+    my_videos holds a folder for each dance, with videos at any depth. Clips are named
+    <video>_<start second>; ROOT/clips.csv says of each its source, start, rate and group. Frame
+    numbers are times: what was lost, and still stretches of a variable rate, are gaps.
 
     Args:
       videos: a video, a folder of videos, or one with a folder for each dance.
       root: the data root to write into.
       dance: the dance, where folders do not say.
       fps: frames a second to keep; 0 keeps all.
+      cut: seconds that videos are cut into clips of; 0 makes one clip of each.
       short_side: pixels that larger frames shrink to; 0: none.
       quality: of the JPEGs, 1 to 100.
       workers: processes; by default one a core.
     """
-    tasks = plan_extraction(videos, root, dance, fps, short_side, quality)
-    with show_progress("extracting", "clips") as progress:
-        results = list(run_tasks(extract_clip, tasks, workers, progress))
-    counts = [count for kind, count in results if kind != "bad"]
-    console.print(f"{root}: {len(counts):,} clips, {sum(counts):,} frames")
-    return print_faults(message for kind, message in results if kind == "bad")
+    tasks, others = plan_extraction(videos, root, dance, fps, short_side, quality, cut)
+    print_faults(summarise(others), "passed over")
+    return print_faults(extract(tasks, root, workers))
+
+
+def extract(tasks, root, workers=None):
+    """Does `Task`s, takes their clips into ROOT/clips.csv and says how many they are. Returns
+    messages about videos that could not be read."""
+    with show_progress("extracting", "videos") as progress:
+        results = list(run_tasks(extract_clips, tasks, workers, progress))
+    clips = {clip: note for result in results for clip, note in result.clips.items()}
+    add_clips(root, clips)
+    frames = sum(result.frames for result in results)
+    console.print(f"{root}: {len(clips):,} clips, {frames:,} frames of {len(tasks):,} videos")
+    print_faults((result.loss for result in results if result.loss), "lost")
+    return [result.fault for result in results if result.fault]
 
 
 class Task(typing.NamedTuple):
     """One video and what becomes of it."""
 
     video: str
+    source: str  # <dance>/<path>, as clips.csv calls it
     root: str
     dance: str
-    clip: str
+    name: str  # of the video, which its clips keep
     fps: float  # frames a second to keep; 0 keeps all
+    cut: float  # seconds a clip; 0 makes one clip of a video
     short_side: int  # pixels; larger frames are shrunk to it; 0 keeps their size
     quality: int  # of the JPEGs
 
 
-def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95):
-    """A `Task` for each video.
+class Extraction(typing.NamedTuple):
+    """What became of a `Task`: the notes of its clips by <dance>/<clip>, and how many frames they
+    have; a fault if there are none; what was lost of the video, or None."""
+
+    clips: dict
+    frames: int
+    fault: str | None = None
+    loss: str | None = None
+
+
+def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95, cut=0.0):
+    """Finds the videos.
 
     Args:
-      videos: a video, a folder of videos, or a folder of one folder a dance.
+      videos: a video, a folder of videos, or a folder of one folder a dance; at any depth.
       root: the data root to write into.
       dance: the dance of a video, or of a folder without folders in it.
-      fps, short_side, quality: see `Task`.
+      fps, short_side, quality, cut: see `Task`.
+
+    Returns:
+      (a `Task` for each video, the names of the other files, which are passed over).
 
     Raises:
       UserError: there is no video, its dance is not known, two would become one clip, or an
         argument is out of range.
     """
-    videos = pathlib.Path(videos)
-    if fps < 0 or short_side < 0 or not 1 <= quality <= 100:
-        raise UserError("expected --fps >= 0, --short_side >= 0 and --quality from 1 to 100")
+    videos = pathlib.Path(videos).expanduser()
+    if fps < 0 or short_side < 0 or not 1 <= quality <= 100 or not (cut == 0 or cut >= 1):
+        raise UserError(
+            "expected --fps >= 0, --short_side >= 0, --quality from 1 to 100, and --cut of 0 or "
+            "at least 1 second"
+        )
     if not videos.exists():
         raise UserError(f"{videos}: no such video or folder")
     if pathlib.Path(root, "rgb").is_dir() and not pathlib.Path(root, "frames").is_dir():
         raise UserError(f"{root}: keeps its frames in rgb/; rename that to frames/ first")
-    tasks, paths = [], {}
-    for name, path in _list_videos(videos, dance):
-        clip = name_clip(path.stem, name)
-        if (other := paths.setdefault((name, clip), path)) != path:
-            raise UserError(f"{path} and {other}: both would become the clip {clip}; rename one")
-        tasks.append(Task(str(path), str(root), name, clip, float(fps), short_side, quality))
+    tasks, others, paths = [], [], {}
+    for path, of, name in _list_files(videos, dance):
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            others.append(str(path))
+            continue
+        if not of:
+            raise UserError(f"{path}: lies in no dance's folder; give --dance=NAME")
+        if other := paths.get((of, name_clip(name))):
+            raise UserError(f"{path} and {other}: both would become {name_clip(name)}; rename one")
+        paths[of, name_clip(name)] = path
+        source = f"{of}/{name}{path.suffix}"
+        tasks.append(Task(str(path), source, str(root), of, name, fps, cut, short_side, quality))
     if not tasks:
-        raise UserError(f"{videos}: holds no video; expected files ending in {VIDEO_SUFFIXES}")
-    return tasks
+        known = " ".join(VIDEO_SUFFIXES)
+        raise UserError(f"{videos}: holds no video; expected files ending in {known}")
+    return tasks, others
 
 
-def name_clip(stem, dance):
-    """The clip's name, <11 characters>_<start second>, of a video file's stem.
+def name_clip(name, start=0.0):
+    """<name>_<start second> of a clip that starts so many seconds into the video of that name.
 
-    A stem of this form stays; a bare YouTube id gets _000; any other becomes its first letters and
-    a digest of dance and stem.
+    <11 characters>_<start second> is already such a clip, as those of Let's Dance are.
     """
-    if CLIP.fullmatch(stem):
-        return stem
-    if CLIP.fullmatch(f"{stem}_000"):
-        return f"{stem}_000"
-    letters = re.sub(r"[^A-Za-z0-9]", "", stem)[:4]
-    digest = base64.urlsafe_b64encode(hashlib.sha256(f"{dance}/{stem}".encode()).digest())
-    return f"{letters}{digest.decode()[: 11 - len(letters)]}_000"
+    match = YOUTUBE.fullmatch(name)
+    video, first = match.groups() if match else (name, None)
+    return f"{video}_{int(first or 0) + int(start):03d}"
 
 
-def extract_clip(task):
-    """Writes a clip's frames. Returns ("done" or "there", number of frames), or ("bad", message).
+def extract_clips(task):
+    """Writes the frames of a video. Returns an `Extraction`.
+
+    A video that is there already, whole, is left as it is; made in another way, it is a fault.
 
     Raises:
-      UserError: the clip is there already, made in another way or by something else; the root
-        cannot be written to.
+      UserError: the root cannot be written to.
     """
-    root = pathlib.Path(task.root)
-    frames = root / "frames" / task.dance
-    note = root / NOTES / task.dance / f"{task.clip}.json"
+    note = note_of(task)
     partial = note.with_suffix(".partial")
     settings = {
         "video": os.path.basename(task.video), "bytes": os.path.getsize(task.video),
-        "fps": task.fps, "short_side": task.short_side, "quality": task.quality,
+        "fps": task.fps, "cut": task.cut, "short_side": task.short_side, "quality": task.quality,
     }  # fmt: skip
     if note.exists():
-        found = json.loads(note.read_text())
-        if {key: found.get(key) for key in settings} != settings:
-            raise UserError(
-                f"{note}: the clip was extracted from another video or with other settings; "
-                "remove its frames and this file, or write to another root"
+        made = json.loads(note.read_text())
+        if {key: made.get(key) for key in settings} != settings:
+            return Extraction(
+                {},
+                0,
+                f"{note}: made from another video or with other settings; remove the frames of its "
+                "clips and this file, or write to another root",
             )
-        return "there", found["frames"]
+        return _describe(task, made)
+    folder = pathlib.Path(task.root, "frames", task.dance)
     try:
-        frames.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         note.parent.mkdir(parents=True, exist_ok=True)
         if partial.exists():
-            _remove_frames(frames, task.clip)
-        elif next(_list_frames(frames, task.clip), None):
-            raise UserError(
-                f"{frames}: has frames of the clip {task.clip} that were not extracted here; "
-                "rename the video, or write to another root"
-            )
+            _remove_clips(folder, partial)
         partial.touch()
         try:
-            written = _write_frames(task, frames)
+            made = _write_frames(task, folder, partial)
         except UserError as error:
-            _remove_frames(frames, task.clip)
-            partial.unlink()
-            return "bad", str(error)
-        partial.write_text(json.dumps(settings | written, indent=2) + "\n")
-        os.replace(partial, note)
+            _remove_clips(folder, partial)
+            return Extraction({}, 0, str(error))
+        write_json(note, settings | made)
+        partial.unlink()
     except OSError as error:
         raise UserError(f"{task.root}: cannot be written: {error.strerror or error}") from None
-    return "done", written["frames"]
+    return _describe(task, made)
 
 
-def _write_frames(task, folder):
-    """Writes the frames; says how many, their size, the video's size and rate."""
-    frames, native_fps, _ = read_video(task.video)
-    size = source_size = None
-    number = 0
-    for number, frame in enumerate(resample(frames, native_fps, task.fps), 1):
+def note_of(task):
+    """The file that says how the video was extracted; there once it is whole."""
+    return pathlib.Path(task.root, NOTES, task.dance, f"{task.name}.json")
+
+
+def _describe(task, made):
+    """The `Extraction` of a note."""
+    match = YOUTUBE.fullmatch(task.name)
+    group = match[1] if match else f"{task.dance}/{task.name}"
+    notes = {
+        f"{task.dance}/{clip}": ClipNote(task.source, entry["start"], made["rate"], group)
+        for clip, entry in made["clips"].items()
+    }
+    frames = sum(len(entry["numbers"]) for entry in made["clips"].values())
+    return Extraction(notes, frames, loss=made["loss"])
+
+
+def _write_frames(task, folder, partial):
+    """Writes the frames; the note of it: sizes, rates, what was lost, and each clip's start, frame
+    numbers, and where in the video those frames are, counted from 0."""
+    video = read_video(task.video)
+    rate = task.fps if 0 < task.fps < video.fps else video.fps
+    pick = pick_frames if rate < video.fps else number_frames
+    last = max(0, round(video.duration / task.cut) - 1) if task.cut and video.duration else None
+    clips, size, source_size = {}, None, None
+    for slot, position, frame in pick(video, rate):
+        part = int(slot / (task.cut * rate) + EPSILON) if task.cut else 0
+        part = part if last is None else min(part, last)  # the rest joins the last clip
+        clip = name_clip(task.name, part * task.cut)
+        if clip not in clips:
+            if next(_list_frames(folder, clip), None):
+                raise UserError(
+                    f"{folder}: has frames of the clip {clip} that were not extracted here; rename "
+                    "the video, or write to another root"
+                )
+            with open(partial, "a", encoding="utf-8") as file:
+                file.write(f"{clip}\n")
+            clips[clip] = {"start": part * task.cut, "numbers": [], "positions": []}
+        number = slot - math.ceil(part * task.cut * rate - EPSILON) + 1
         source_size = (frame.shape[1], frame.shape[0])
         size = shrink_size(source_size, task.short_side)
         if size != source_size:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
         data = encode_image(frame, ".jpg", task.quality)
-        (folder / f"{task.clip}_{number:04d}.jpg").write_bytes(data)
-    return {"frames": number, "size": size, "video_size": source_size, "video_fps": native_fps}
+        (folder / f"{clip}_{number:04d}.jpg").write_bytes(data)
+        clips[clip]["numbers"].append(number)
+        clips[clip]["positions"].append(position)
+    return {
+        "rate": rate, "size": size, "video_size": source_size, "loss": video.describe_loss(),
+        "clips": clips,
+    }  # fmt: skip
 
 
-def resample(frames, native_fps, fps):
-    """Keeps frames so that `fps` of them make a second; repeats none, so no more than there are.
-
-    Kept frame k, from 0, is frame `source_frame(k, native_fps, fps)` of the video.
-    """
-    frames = enumerate(frames)
-    for k in itertools.count():
-        wanted = source_frame(k, native_fps, fps)
-        frame = next((frame for i, frame in frames if i >= wanted), None)
-        if frame is None:
-            return
-        yield frame
-
-
-def source_frame(k, native_fps, fps):
-    """The video's frame nearest in time to kept frame k; k itself if fps is 0 or not lower."""
-    return k if fps <= 0 or fps >= native_fps else int(k * native_fps / fps + 0.5)
-
-
-def _list_videos(path, dance):
-    """[(dance, video file)], sorted."""
+def _list_files(path, dance):
+    """Yields (file, its dance or None, its name) of a video, or of a folder and those in it. Names
+    of files in deeper folders begin with those of the folders."""
     if path.is_file():
-        if not dance:
-            raise UserError(f"{path}: of which dance is it? give --dance=NAME")
-        return [(dance, path)]
-    loose = _videos_in(path)
-    if loose and not dance:
-        raise UserError(f"{loose[0]}: lies in no dance's folder; give --dance=NAME for all of them")
-    found = [(dance, file) for file in loose]
-    for folder in sorted(folder for folder in path.iterdir() if folder.is_dir()):
-        found += [(folder.name, file) for file in _videos_in(folder)]
-    return found
-
-
-def _videos_in(folder):
-    files = sorted(folder.iterdir())
-    return [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+        yield path, dance, path.stem
+        return
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(set(folders) & set(list_folder(folder)), key=count_key)
+        parts = pathlib.Path(folder).relative_to(path).parts
+        of, parts = (dance, parts) if dance else (parts[0] if parts else None, parts[1:])
+        for file in sorted(set(files) & set(list_folder(folder)), key=count_key):
+            file = pathlib.Path(folder, file)
+            yield file, of, "-".join((*parts, file.stem))
 
 
 def _list_frames(folder, clip):
@@ -226,6 +274,9 @@ def _list_frames(folder, clip):
     return (pathlib.Path(e.path) for e in os.scandir(folder) if name.fullmatch(e.name))
 
 
-def _remove_frames(folder, clip):
-    for path in list(_list_frames(folder, clip)):
-        path.unlink()
+def _remove_clips(folder, partial):
+    """Removes the frames of the clips that a `.partial` lists, and it."""
+    for clip in partial.read_text(encoding="utf-8").splitlines():
+        for path in list(_list_frames(folder, clip)):
+            path.unlink()
+    partial.unlink()

@@ -1,25 +1,29 @@
 """OpenPose's JSON, and the frames it is of, to a Let's Dance root.
 
-OpenPose writes <name>_<frame>_keypoints.json (and <frame> counts from 0). Either the frames are
-images <name>_<frame>.jpg, or they were just extracted from the video <name> (`prepare/frames.py`
-leaves a note of how): then the keypoints of the frames that were kept are taken, and scaled to the
-size they were shrunk to.
+OpenPose writes <name>_<frame>_keypoints.json (and <frame> counts from 0), or <name>_keypoints.json
+of a photograph. Either the frames are images <name>_<frame>.jpg, or they were just extracted from
+the video <name> (`prepare/frames.py` leaves a note of how): then the keypoints of the frames that
+were kept are taken, and scaled to the size they were shrunk to.
+
+What is in the root stays as it is: only files that are not there are written.
 """
 
 import json
 import pathlib
 import re
 
+from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.data.keypoint_files import parse_keypoints
-from danceflax.data.root import IMAGE_SUFFIXES
 from danceflax.errors import BadSampleError, UserError
-from danceflax.io.console import console, print_faults
-from danceflax.io.files import write_bytes, write_text
-from danceflax.io.images import read_image, write_image
+from danceflax.io.console import console, print_faults, summarise
+from danceflax.io.files import write_bytes
+from danceflax.io.images import decode_image, find_image, read_bytes
+from danceflax.io.listing import count_key, list_folder
 from danceflax.prepare import frames as extraction
 
 SUFFIX = "_keypoints.json"
-FILE = re.compile(r"(.+)_(\d+)_keypoints\.json")
+FILE = re.compile(r"(.+?)(?:_(\d+))?_keypoints\.json")
+PHOTO = 1  # the frame's number of a photograph, whose file has none
 
 
 def run(
@@ -29,6 +33,7 @@ def run(
     videos: str = "",
     dance: str = "",
     fps: float = 0.0,
+    cut: float = 0.0,
     short_side: int = 0,
     quality: int = 95,
     workers: int | None = None,
@@ -39,8 +44,9 @@ def run(
     python prepare_data.py import-openpose --root=data/mine --json=out --videos=demo.mp4 \\
         --dance=ballet --fps=12.5 --short_side=360
 
-    Files are called <name>_<frame>_keypoints.json; images <name>_<frame>.jpg or .png, or videos
-    <name>.mp4. Of videos, the frames are extracted as by `frames`, and keypoints follow their size.
+    Files are called <name>_<frame>_keypoints.json; images <name>_<frame>.jpg, or of another kind,
+    or videos <name>.mp4. Of videos, the frames are extracted as by `frames`, and keypoints follow
+    their size. Files that are in the root already stay as they are.
 
     Args:
       json: folder of the JSON files that OpenPose wrote.
@@ -48,48 +54,60 @@ def run(
       frames: folder of the images.
       videos: a video, a folder of videos, or one with a folder for each dance.
       dance: the dance, where folders do not say.
-      fps: frames a second to keep; 0 keeps all.
+      fps: of videos: frames a second to keep; 0 keeps all. Of images: how many make a second.
+      cut: seconds that videos are cut into clips of; 0 makes one clip of each.
       short_side: pixels that larger frames shrink to; 0: none.
       quality: of the JPEGs, 1 to 100.
       workers: processes; by default one a core.
     """
-    found = list_keypoints(json)
+    found, others = list_keypoints(json)
+    faults = []
     if videos:
-        tasks = extraction.plan_extraction(videos, root, dance, fps, short_side, quality)
-        extraction.run(videos, root, dance, fps, short_side, quality, workers)
+        options = (dance, fps, short_side, quality, cut)
+        tasks, passed = extraction.plan_extraction(videos, root, *options)
+        faults = extraction.extract(tasks, root, workers)
         results = [
-            import_extracted(root, t.dance, t.clip, found.get(pathlib.Path(t.video).stem, {}))
-            for t in tasks
+            import_extracted(root, task.dance, task.name, found.get(task.name, {}))
+            for task in tasks
+            if extraction.note_of(task).exists()
         ]
+        known = {task.name for task in tasks}
+        unused = [found[name].values() for name in found if name not in known]
+        others += passed + [str(path) for paths in unused for path in paths]
     elif frames and dance:
-        folder = pathlib.Path(frames)
+        folder = pathlib.Path(frames).expanduser()
+        clips = {name: extraction.name_clip(name) for name in found}
         results = [
-            import_frames(root, dance, extraction.name_clip(name, dance), numbered, folder)
-            for name, numbered in found.items()
+            import_frames(root, dance, clip, found[name], folder) for name, clip in clips.items()
         ]
+        if fps:
+            add_clips(root, {f"{dance}/{clip}": ClipNote(fps=fps) for clip in clips.values()})
     else:
         raise UserError("give --videos, or --frames and --dance")
     count = sum(count for count, _ in results)
-    console.print(f"{root}: {count:,} frames with keypoints, of {len(results)} clips")
-    return print_faults(message for _, messages in results for message in messages)
+    console.print(f"{root}: {count:,} frames with keypoints")
+    print_faults(summarise(others), "passed over")
+    return print_faults([*faults, *(message for _, messages in results for message in messages)])
 
 
 def list_keypoints(folder):
-    """{name: {frame number: file}} of a folder of OpenPose JSON.
+    """({name: {frame number: file}} of a folder of OpenPose JSON, names of its other files).
 
     Raises:
       UserError: there is no such folder, or no such file in it.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of OpenPose JSON")
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if match := FILE.fullmatch(path.name):
-            found.setdefault(match[1], {})[int(match[2])] = path
+    found, others = {}, []
+    for name in sorted(list_folder(folder), key=count_key):
+        if match := FILE.fullmatch(name):
+            found.setdefault(match[1], {})[int(match[2] or PHOTO)] = folder / name
+        else:
+            others.append(str(folder / name))
     if not found:
         raise UserError(f"{folder}: holds no <name>_<frame>{SUFFIX}, as OpenPose writes them")
-    return found
+    return found, others
 
 
 def import_frames(root, dance, clip, keypoints, frames):
@@ -98,7 +116,7 @@ def import_frames(root, dance, clip, keypoints, frames):
     Args:
       root, dance, clip: where to.
       keypoints: {frame number: keypoint file}.
-      frames: the folder of the images <name>_<frame>.jpg, or .png, which becomes .jpg.
+      frames: the folder of the images <name>_<frame>.jpg, or of another kind.
 
     Returns:
       (number of frames imported, list of messages about those that were not).
@@ -106,57 +124,63 @@ def import_frames(root, dance, clip, keypoints, frames):
     root, faults, count = pathlib.Path(root), [], 0
     for number, path in sorted(keypoints.items()):
         stem = path.name.removesuffix(SUFFIX)
-        image = next((f for s in IMAGE_SUFFIXES if (f := frames / f"{stem}{s}").is_file()), None)
+        image = pathlib.Path(find_image(frames / f"{stem}.jpg"))
+        name = f"{dance}/{clip}_{number:04d}"
         try:
-            if image is None:
-                raise BadSampleError(f"{path}: there is no image {frames / stem}.jpg")
-            pixels = read_image(image)
+            if not image.exists():
+                raise BadSampleError(f"{path}: there is no image {image}")
+            data = read_bytes(image, image)
+            decode_image(data, image)
             text = scale_keypoints(path, (1.0, 1.0))
+            _add(root / f"keypoints/{name}.json", text.encode())  # first: a frame never lacks them
+            _add(root / f"frames/{name}{image.suffix.lower()}", data)
         except BadSampleError as error:
             faults.append(str(error))
-            continue
-        name = f"{dance}/{clip}_{number:04d}"
-        frame = root / f"frames/{name}.jpg"
-        write_text(root / f"keypoints/{name}.json", text)  # first: a frame is never without
-        if image.suffix == ".png":
-            write_image(frame, pixels)
         else:
-            write_bytes(frame, image.read_bytes())
-        count += 1
+            count += 1
     return count, faults
 
 
-def import_extracted(root, dance, clip, keypoints):
-    """Imports the keypoints of a clip whose frames were extracted from a video.
+def import_extracted(root, dance, name, keypoints):
+    """Imports the keypoints of the clips whose frames were extracted from a video.
 
     Args:
-      root, dance, clip: where the frames are.
+      root, dance: where the frames are.
+      name: of the video.
       keypoints: {frame number from 0: keypoint file} of the whole video.
 
     Returns:
       As `import_frames`.
 
     Raises:
-      UserError: the clip was not extracted.
+      UserError: the clips were not extracted.
     """
     root, faults, count = pathlib.Path(root), [], 0
-    note = root / "extracted" / dance / f"{clip}.json"
+    note = root / extraction.NOTES / dance / f"{name}.json"
     if not note.is_file():
-        raise UserError(f"{note}: the clip's frames are not there; extract them first")
+        raise UserError(f"{note}: the video's frames are not there; extract them first")
     made = json.loads(note.read_text())
     factors = [new / old for new, old in zip(made["size"], made["video_size"], strict=True)]
-    for k in range(made["frames"]):
-        number = extraction.source_frame(k, made["video_fps"], made["fps"])
-        try:
-            if number not in keypoints:
-                raise BadSampleError(f"{made['video']}: frame {number} has no keypoint file")
-            text = scale_keypoints(keypoints[number], factors)
-        except BadSampleError as error:
-            faults.append(str(error))
-            continue
-        write_text(root / f"keypoints/{dance}/{clip}_{k + 1:04d}.json", text)
-        count += 1
+    for clip, entry in made["clips"].items():
+        for number, position in zip(entry["numbers"], entry["positions"], strict=True):
+            try:
+                if position not in keypoints:
+                    raise BadSampleError(f"{made['video']}: frame {position} has no keypoint file")
+                text = scale_keypoints(keypoints[position], factors)
+                _add(root / f"keypoints/{dance}/{clip}_{number:04d}.json", text.encode())
+            except BadSampleError as error:
+                faults.append(str(error))
+            else:
+                count += 1
     return count, faults
+
+
+def _add(path, data):
+    """Writes a file that is not there. Raises BadSampleError: another of that name is."""
+    if not path.exists():
+        write_bytes(path, data)
+    elif path.read_bytes() != data:
+        raise BadSampleError(f"{path}: is there already and holds something else; left as it is")
 
 
 def scale_keypoints(path, factors):

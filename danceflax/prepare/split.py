@@ -1,25 +1,28 @@
 """Makes train, val and test splits: the same dances in each, no video in two of them.
 
 Clips cut from one video show the same people, clothes and room: a network that saw one of them has
-seen the others. All clips of a YouTube id, or of a group that the user names, therefore go into one
-split. Given that, each dance's
-clips are shared out as the fractions say.
+seen the others. All clips of a source video, or of a group that the user names, therefore go into
+one split (`clip_table.group_of`). Given that, each dance's clips are shared out as the fractions
+say.
 """
 
 import collections
 import csv
 import io
-import itertools
+import os
 import pathlib
 
 import numpy as np
 
+from danceflax.data.clip_table import ClipNote, find_note, group_of, read_clip_table
 from danceflax.data.frames import list_frames
 from danceflax.data.root import open_index, require_whole
-from danceflax.data.splits import group_frames, list_clips, read_table, split_clip
+from danceflax.data.splits import group_frames
+from danceflax.data.tables import read_table
 from danceflax.errors import UserError
-from danceflax.io.console import console, print_table
+from danceflax.io.console import console, print_faults
 from danceflax.io.files import write_text
+from danceflax.prepare.split_report import find_holes, print_splits, read_lists
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -42,8 +45,8 @@ def run(
     python prepare_data.py split --lists clips_*.tsv --output=new
     python prepare_data.py split --report clips_*.tsv
 
-    With --groups clips of one dancer, recording or whatever the column names stay together, instead
-    of those of one video.
+    Clips of one source video stay together, by ROOT/clips.csv and by their names; with --groups,
+    those of one dancer, recording or whatever the column names.
 
     Args:
       root: the data root.
@@ -61,68 +64,83 @@ def run(
         raise UserError("give --root, or --lists with --output, or --report")
     if len(percent) != len(SPLITS):
         raise UserError(f"--percent={percent}: expected three numbers, of {', '.join(SPLITS)}")
-    labelled = None
+    files = table = None
     if root:
         require_whole(root)
         clips, found = group_frames(list_frames(root)), open_index(root)
-        labelled = set(found.files[found.keypoints > 0].tolist())
+        labelled = [file.decode() for file in found.files[found.keypoints > 0].tolist()]
+        files = {os.path.splitext(file)[0]: file for file in labelled}
+        table = read_clip_table(root)
     else:
         named = [clip for found in read_lists(lists).values() for clip in found]
         clips = list({(clip.dance, clip.name): clip for clip in named}.values())
+    if groups:
+        table = read_groups(groups, by)
+        require_groups(clips, table)
     fractions = [part / 100 for part in percent]
-    chosen = assign_clips(clips, fractions, seed, read_groups(groups, by) if groups else None)
-    for path in write_splits(output or root, chosen, labelled):
+    chosen = assign_clips(clips, fractions, seed, table)
+    for path in write_splits(output or root, chosen, files):
         console.print(f"written: {path}")
-    print_splits(dict(zip(SPLITS, chosen, strict=True)))
+    named = dict(zip(SPLITS, chosen, strict=True))
+    print_splits(named, table)
+    print_faults(find_holes(named, fractions), "note")
 
 
 def read_groups(path, column):
-    """{clip: its group} of a CSV with a column clip and the column that names the groups.
+    """{clip: `ClipNote` with its group} of a CSV with a column clip and one that names the groups.
 
     Raises:
       UserError: the file cannot be read, lacks a column, or leaves a group empty.
     """
-    table = read_table(path, header=0)
+    table = read_table(path)
     for name in ("clip", column):
         if name not in table:
             raise UserError(f"{path}: has no column {name}; it has {', '.join(table.columns)}")
     for row in table.index[table[column] == ""]:
         raise UserError(f"{path}, row {row}: the column {column} is empty")
-    return dict(zip(table["clip"], table[column], strict=True))
+    return {
+        clip: ClipNote(group=group)
+        for clip, group in zip(table["clip"], table[column], strict=True)
+    }
 
 
-def assign_clips(clips, fractions=FRACTIONS, seed=0, groups=None):
+def require_groups(clips, table):
+    """Raises UserError: a clip is in no row of the groups that a person gave."""
+    for clip in clips:
+        if find_note(clip, table) is None:
+            raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
+
+
+def assign_clips(clips, fractions=FRACTIONS, seed=0, table=None):
     """Shares clips out to splits.
 
-    Videos are placed one after the other, those with most clips first, where the distance to the
-    wanted numbers of clips grows least; then single videos are moved while that brings it down. The
+    Groups are placed one after the other, those with most clips first, where the distance to the
+    wanted numbers of clips grows least; then single groups are moved while that brings it down. The
     distance is the sum of squares over dances and splits.
 
     Args:
       clips: list of `splits.Clip`.
       fractions: of each split; they add up to 1.
       seed: which of the equally good divisions it is.
-      groups: {clip's name: group}; what stays together then, instead of the clips of a video.
+      table: of `read_clip_table` or `read_groups`: what stays together.
 
     Returns:
       list of lists of clips, one a split, in the order given.
 
     Raises:
-      UserError: the fractions are not that, or a clip has no group.
+      UserError: the fractions are not that.
     """
     fractions = np.array(fractions, float)
     if (fractions < 0).any() or abs(fractions.sum() - 1) > 1e-6:
         raise UserError(f"fractions {fractions.tolist()}: expected numbers >= 0 that add up to 1")
-    videos = collections.defaultdict(list)  # or groups: what stays together
+    groups = collections.defaultdict(list)
     for number, clip in enumerate(clips):
-        if groups is not None and clip.name not in groups:
-            raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
-        videos[split_clip(clip.name)[0] if groups is None else groups[clip.name]].append(number)
+        groups[group_of(clip, table)].append(number)
     dances = sorted({clip.dance for clip in clips})
-    order = np.random.default_rng(seed).permutation(len(videos))
-    members = [numbers for _, numbers in sorted(videos.items())]
+    order = np.random.default_rng(seed).permutation(len(groups))
+    members = [numbers for _, numbers in sorted(groups.items())]
     members = sorted((members[i] for i in order), key=len, reverse=True)
-    sizes = np.zeros((len(members), len(dances)))  # clips of each dance in each video
+    sizes = np.zeros((len(members), len(dances)))  # clips of each dance in each group
     for g, numbers in enumerate(members):
         for number in numbers:
             sizes[g, dances.index(clips[number].dance)] += 1
@@ -154,11 +172,11 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0, groups=None):
 
 
 def _growth(missing, size):
-    """[S]: by how much the sum of squares grows if a video with those clips goes to each split."""
+    """[S]: by how much the sum of squares grows if a group with those clips goes to each split."""
     return ((missing - size) ** 2 - missing**2).sum(1)
 
 
-def write_splits(output, clips, labelled=None, names=SPLITS):
+def write_splits(output, clips, files=None, names=SPLITS):
     """Writes the split files of each split's clips (lists of `splits.Clip`).
 
     With the frames known: OUTPUT/pose_training_split/<split>.csv and
@@ -168,8 +186,8 @@ def write_splits(output, clips, labelled=None, names=SPLITS):
     Args:
       output: the folder, commonly the root.
       clips: list of lists.
-      labelled: the frames that have keypoints, a set of `<dance>/<file>` as bytes, which
-        pose_training_split keeps to; None: all.
+      files: {`<dance>/<clip>_<number>`: `<dance>/<file>`} of the frames with keypoints, which
+        pose_training_split keeps to; None: all, as .jpg.
       names: of the splits.
 
     Returns:
@@ -195,15 +213,15 @@ def write_splits(output, clips, labelled=None, names=SPLITS):
         frames = [[number.decode() for number in clip.frames.tolist()] for clip in chosen]
         rows = [(c.name, c.dance, str(found)) for c, found in zip(chosen, frames, strict=True)]
         texts[clip_list] = _format_csv([("video_id", "dance_type", "frames"), *rows])
-        files = [
-            (f"{clip.dance}/{clip.name}_{number}.jpg", clip.dance)
+        stems = [
+            (f"{clip.dance}/{clip.name}_{number}", clip.dance)
             for clip, found in zip(chosen, frames, strict=True)
             for number in found
         ]
         rows = [
-            (f"{prefix}/{file}", dance)
-            for file, dance in files
-            if labelled is None or file.encode() in labelled
+            (f"{prefix}/{f'{stem}.jpg' if files is None else files[stem]}", dance)
+            for stem, dance in stems
+            if files is None or stem in files
         ]
         if rows:
             texts[frame_list] = _format_csv([("file_path", "dance_type"), *rows])
@@ -222,39 +240,3 @@ def _format_csv(rows):
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
-
-
-def find_leaks(splits):
-    """{(a, b): set of video ids in both} for every two of the splits, a dict of name -> clips."""
-    videos = {name: {split_clip(c.name)[0] for c in clips} for name, clips in splits.items()}
-    return {(a, b): videos[a] & videos[b] for a, b in itertools.combinations(videos, 2)}
-
-
-def count_dances(splits):
-    """Rows (dance, clips in each split ..., all of them), the last row their sums."""
-    counts = [collections.Counter(clip.dance for clip in clips) for clips in splits.values()]
-    rows = [
-        (dance, *(count[dance] for count in counts), sum(count[dance] for count in counts))
-        for dance in sorted(set().union(*counts))
-    ]
-    return [*rows, ("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))]
-
-
-def read_lists(paths):
-    """{name: clips} of split files of either kind, named by their files, or paths if those clash.
-
-    Raises:
-      UserError: a file is at fault, see `splits.list_clips`.
-    """
-    paths = [pathlib.Path(path) for path in paths]
-    names = [path.name for path in paths]
-    names = names if len(set(names)) == len(names) else list(map(str, paths))
-    return {name: list_clips(path) for name, path in zip(names, paths, strict=True)}
-
-
-def print_splits(splits):
-    """Prints the clips of each dance in a dict of name -> clips, and which videos they share."""
-    print_table("clips", ("dance", *splits, "all"), count_dances(splits))
-    for (a, b), videos in find_leaks(splits).items():
-        names = f": {', '.join(sorted(videos))}" if videos else ""
-        console.print(f"{a} and {b} share {len(videos)} videos{names}")

@@ -17,12 +17,13 @@ from etils import epath
 
 from danceflax.data.frames import find_keypoints, list_frames
 from danceflax.data.keypoint_files import read_keypoints
-from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder, list_folder
+from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder
 from danceflax.data.splits import CLIP_LISTS, FRAME_LISTS
 from danceflax.data.tfds import FOLDER, VERSION
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import console, show_progress
-from danceflax.io.images import decode_image, read_bytes
+from danceflax.io.images import decode_image, find_image, read_bytes
+from danceflax.io.listing import list_folder
 
 # Share of unreadable frames of a split that are left out before a build is given up.
 MAX_BAD_FRACTION = 0.01
@@ -125,7 +126,7 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
         bad = BadFrames(len(frames.files))
         for key, (file, row) in enumerate(zip(frames.files, frames.rows, strict=True)):
             file = file.decode()
-            path = os.path.join(root, frame_folder, file)
+            path = find_image(os.path.join(root, frame_folder, file))
             with bad.skip():
                 where = f"{path} ({split_file}, row {row})" if row else path
                 image = read_bytes(path, where)

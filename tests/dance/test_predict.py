@@ -32,8 +32,9 @@ def test_windows_follow_each_other_and_end_with_the_video(video):
     assert [span for span, *_ in windows] == [(0, 15), (16, 31), (29, 44)]
     assert [len(kept) for *_, kept in windows] == [16, 16, 13]  # every frame once
     for (first, last), fps, record, kept in windows:
-        assert fps == 25.0 and kept[-1].shape == (80, 120, 3)
-        np.testing.assert_allclose(kept[-1].mean(), 20 + 5 * last, atol=8)
+        time, frame = kept[-1]
+        assert fps == 25.0 and frame.shape == (80, 120, 3) and abs(time - last / 25) < 1e-3
+        np.testing.assert_allclose(frame.mean(), 20 + 5 * last, atol=8)
         options = dict(needs=("rgb",), clip=CLIP, views=VIEWS, flow=None, pose=None)
         view = read_views(record, **options)["rgb"]
         assert view.shape == (1, 8, 32, 32, 3)
@@ -42,6 +43,18 @@ def test_windows_follow_each_other_and_end_with_the_video(video):
     for change in ({"frames": 64}, {"sampling": "uniform"}):
         (window,) = read_windows(video, CLIP | change, CROP)
         assert window[0] == (0, 44) and not list(window[3])
+
+
+def test_numbers_are_times(tmp_path):
+    """A video that stands still for a second: the frames that a network sees are as far apart in
+    time as ever."""
+    times = [*np.arange(10) / 25, *(1.4 + np.arange(10) / 25)]
+    with VideoWriter(tmp_path / "a.mp4", 25.0) as writer:
+        for i, time in enumerate(times):
+            writer.write(np.full((80, 120, 3), 20 + 10 * i, np.uint8), time)
+    (_, fps, record, _), *_ = read_windows(tmp_path / "a.mp4", CLIP | {"frames": 64}, CROP)
+    shown = record["numbers"] / fps
+    np.testing.assert_allclose(shown[:20], times, atol=0.5 / fps + 1e-6)
 
 
 def test_keypoints_follow_the_shrunken_frames(video):

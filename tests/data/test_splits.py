@@ -1,3 +1,4 @@
+import csv
 import logging
 
 import numpy as np
@@ -8,6 +9,11 @@ from danceflax.data import splits
 from danceflax.errors import UserError
 
 CLEAN = [b"tango/-2W1_fHl-RM_033_0001.jpg", b"tap/a_b-c_d-e_f_120_0002.jpg"]
+
+
+OTHER_PLACES = 'label,id,image,size\ntango,1,a/{},"(9, 9)"\ntap,2,a/{},"(9, 9)"\n'.format(
+    *(name.decode() for name in CLEAN)
+)
 
 
 def write(path, text, encoding="utf-8"):
@@ -30,15 +36,29 @@ def frame_csv(prefix, end="\n", quote="", header="file_path"):
         (frame_csv("/mnt/sets/letsdance/frames/"), "utf-8"),
         (frame_csv("D:\\sets\\").replace("tango/", "tango\\").replace("tap/", "tap\\"), "utf-8"),
         (frame_csv("data/") + "\n\n", "utf-8"),
+        (OTHER_PLACES, "utf-8"),
+        ("image\n" + "".join(f"x/{n.decode()}\n" for n in CLEAN), "utf-8"),
+        ("".join(f"{n.decode().split('/')[0]}\tx/{n.decode()}\n" for n in CLEAN), "utf-8"),
     ],
-    ids=["plain", "other header", "windows", "absolute", "backslashes", "blank lines"],
+    ids=[
+        "plain",
+        "other header",
+        "windows",
+        "absolute",
+        "backslashes",
+        "blank lines",
+        "other places",
+        "paths only",
+        "TSV",
+    ],
 )
 def test_frame_csv_however_it_is_written(text, encoding, tmp_path):
     path = write(tmp_path / "train.csv", text, encoding)
     assert not splits.is_clip_list(path)
     frames = splits.read_frames(path)
     assert frames.files.tolist() == CLEAN
-    assert frames.rows.tolist() == [2, 3]
+    first = 1 if "\t" in text else 2  # that one has no header
+    assert frames.rows.tolist() == [first, first + 1]
 
 
 def test_repeated_rows_are_left_out_and_reported(tmp_path, caplog):
@@ -53,7 +73,7 @@ def test_repeated_rows_are_left_out_and_reported(tmp_path, caplog):
     [
         ("", "cannot be read"),
         ("file_path,dance_type\n", "is empty"),
-        ("file_path,label\ndata/tango/a_1_0001.jpg,tango\n", "dance_type"),
+        ("name,age\nann,old\n", "has the columns name, age"),
         ("file_path,dance_type\ndata/frames/../../tango/a_1_0001.jpg,tango\n", "row 2"),
         ("file_path,dance_type\n\ndata/tango/../a.jpg,tango\n", "row 3"),
         ("file_path,dance_type\na.jpg,tango\n", "<dance>/<file>"),
@@ -116,3 +136,35 @@ def test_public_clip_lists_and_the_ids_they_share():
     assert len(set.union(*ids.values())) == 1312
     pairs = (("train", "val"), ("train", "test"), ("val", "test"))
     assert [len(ids[a] & ids[b]) for a, b in pairs] == [8, 14, 2]
+
+
+def test_the_split_files_of_the_original_code_base():
+    """Its own figures: 1,170 and 293 clips, 386,896 frames; one clip is listed twice."""
+    folder = shared_data("letsdance", "original_split")
+    lists = {
+        name: splits.list_clips(folder / f"{name}_videos.csv", repeated=True)
+        for name in ("train", "val")
+    }
+    assert [len(clips) for clips in lists.values()] == [1170, 293]
+    assert sum(clip.num_frames for clips in lists.values() for clip in clips) == 386_896
+    assert len(splits.list_clips(folder / "train_videos.csv")) == 1169
+    frames = splits.read_frames(folder / "pose_val.csv")
+    clips = splits.group_frames(frames)
+    assert len(frames.files) == 25_742 and len(clips) == 1463
+    assert {clip.dance for clip in clips} == {clip.dance for clip in lists["val"]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["file_name,dance_type,frames", "video_id,dance_type,frames", "dance,kept,note,video", ""],
+)
+def test_columns_are_known_by_what_stands_in_them(header, tmp_path):
+    rows = [("a_b_033", "tap", "['0001', '0003']"), ("c-_000", "waltz", "['0002']")]
+    if header.startswith("dance"):
+        rows = [(dance, frames, "fine", name) for name, dance, frames in rows]
+    with open(tmp_path / "list.csv", "w", newline="") as file:
+        csv.writer(file).writerows([*([header.split(",")] if header else []), *rows])
+    assert splits.is_clip_list(tmp_path / "list.csv")
+    clips = splits.read_clips(tmp_path / "list.csv")
+    assert [clip[:3] for clip in clips] == [("tap", "a_b_033", 2), ("waltz", "c-_000", 1)]
+    assert clips[0].frames.tolist() == [b"0001", b"0003"]

@@ -32,7 +32,7 @@ def test_flow_of_the_published_pair():
     measured beforehand, over every sixth frame: DIS 0.76 and 0.58, Farneback 0.73 and 0.58.
     """
     rgb, published = (
-        list(read_video(shared_data("i3d", f"v_CricketShot_g04_c01_{kind}.gif"))[0])
+        [frame for _, frame in read_video(shared_data("i3d", f"v_CricketShot_g04_c01_{kind}.gif"))]
         for kind in ("rgb", "flow")
     )
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in rgb]

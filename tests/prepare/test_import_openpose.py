@@ -39,7 +39,7 @@ def test_images_and_json_become_a_root(tmp_path):
         if i != 1:
             image = np.full((40, 60, 3), 50 * i, np.uint8)
             cv2.imwrite(str(tmp_path / "images" / f"{stem}{suffix}"), image)
-    found = import_openpose.list_keypoints(tmp_path / "json")
+    found, _ = import_openpose.list_keypoints(tmp_path / "json")
     assert list(found) == ["my_dance"] and list(found["my_dance"]) == [0, 1, 2, 3]
     root, images = tmp_path / "root", tmp_path / "images"
     count, faults = import_openpose.import_frames(
@@ -49,7 +49,8 @@ def test_images_and_json_become_a_root(tmp_path):
     source = LetsDanceSource(root, "all", BODY25)
     for index, i in enumerate((0, 2, 3)):
         record = source[index]
-        assert record["name"] == f"frames/tango/{CLIP}_000_{i:04d}.jpg"
+        suffix = ".png" if i == 2 else ".jpg"
+        assert record["name"] == f"frames/tango/{CLIP}_000_{i:04d}{suffix}"
         assert abs(record["image"].mean() - 50 * i) < 2
         np.testing.assert_allclose(record["people"][..., :2], people[i][..., :2], rtol=1e-6)
 
@@ -69,15 +70,15 @@ def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
             person[0, 4] = (x, y, 0.9)
             if i != 8:
                 write_json(tmp_path / "json" / f"demo_{i:012d}_keypoints.json", person)
-    (task,) = frames.plan_extraction(
+    (task,), _ = frames.plan_extraction(
         tmp_path / "demo.webm", tmp_path / "root", "tap", fps=5, short_side=48
     )
-    assert frames.extract_clip(task) == ("done", 5)
-    found = import_openpose.list_keypoints(tmp_path / "json")["demo"]
-    count, faults = import_openpose.import_extracted(tmp_path / "root", "tap", task.clip, found)
+    assert frames.extract_clips(task).frames == 5
+    found = import_openpose.list_keypoints(tmp_path / "json")[0]["demo"]
+    count, faults = import_openpose.import_extracted(tmp_path / "root", "tap", task.name, found)
     assert count == 4 and len(faults) == 1 and "frame 8" in faults[0]
     for k in (0, 1, 3, 4):
-        name = f"tap/{task.clip}_{k + 1:04d}"
+        name = f"tap/demo_000_{k + 1:04d}"
         grey = cv2.imread(str(tmp_path / "root" / "frames" / f"{name}.jpg"), 0).astype(float)
         people, _ = read_keypoints(tmp_path / "root" / "keypoints" / f"{name}.json")
         y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
@@ -89,7 +90,8 @@ def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
 
 def test_the_real_openpose_files(tmp_path):
     folder = shared_data("dance_clips", "demo_openpose_json", "demo-json")
-    found = import_openpose.list_keypoints(folder)
+    found, others = import_openpose.list_keypoints(folder)
+    assert not others
     assert list(found) == ["demo"] and len(found["demo"]) == 584
     counts = [len(read_keypoints(path)[0]) for path in found["demo"].values()]
     assert sum(n > 0 for n in counts) == 574 and sum(n > 1 for n in counts) == 122
@@ -119,4 +121,55 @@ def test_faults(tmp_path):
     with pytest.raises(UserError, match="as OpenPose writes them"):
         import_openpose.list_keypoints(tmp_path)
     with pytest.raises(UserError, match="extract them first"):
-        import_openpose.import_extracted(tmp_path, "tap", f"{CLIP}_000", {})
+        import_openpose.import_extracted(tmp_path, "tap", "demo", {})
+
+
+def test_photographs_and_pictures_of_every_kind(tmp_path):
+    """predict.py writes portrait_keypoints.json for portrait.JPG; numbers may be of any length."""
+    rng, images, folder = np.random.default_rng(1), tmp_path / "images", tmp_path / "json"
+    images.mkdir(), folder.mkdir()
+    files = ["portrait.JPG", "take_2.webp", "take_10.png", "take_12345.jpeg"]
+    people = {}
+    for file in files:
+        stem, _, suffix = file.rpartition(".")
+        picture = cv2.imencode(f".{suffix.lower()}", np.full((40, 60, 3), 90, np.uint8))[1]
+        (images / file).write_bytes(picture.tobytes())
+        people[stem] = make_people(rng, 1)
+        write_json(folder / f"{stem}_keypoints.json", people[stem])
+    for name in (".DS_Store", "notes.txt"):
+        (folder / name).touch()
+    found, others = import_openpose.list_keypoints(folder)
+    assert {name: list(of) for name, of in found.items()} == {
+        "portrait": [1], "take": [2, 10, 12345]
+    }  # fmt: skip
+    assert others == [str(folder / "notes.txt")]
+    root = tmp_path / "root"
+    for name, keypoints in found.items():
+        clip = frames.name_clip(name)
+        done = import_openpose.import_frames(root, "tap", clip, keypoints, images)
+        assert done == (len(keypoints), [])
+    source = LetsDanceSource(root, "all", BODY25)
+    assert [source[i]["name"] for i in range(4)] == [
+        "frames/tap/portrait_000_0001.jpg", "frames/tap/take_000_0002.webp",
+        "frames/tap/take_000_0010.png", "frames/tap/take_000_12345.jpeg",
+    ]  # fmt: skip
+    for i, stem in enumerate(people):
+        np.testing.assert_allclose(source[i]["people"][..., :2], people[stem][..., :2], rtol=1e-6)
+    # What is there stays: the same again is no harm, something else is a fault.
+    again = import_openpose.import_frames(root, "tap", "take_000", found["take"], images)
+    assert again == (3, [])
+    write_json(folder / "take_2_keypoints.json", make_people(rng, 1))
+    before = (root / "keypoints/tap/take_000_0002.json").read_bytes()
+    count, faults = import_openpose.import_frames(root, "tap", "take_000", found["take"], images)
+    assert count == 2 and "take_000_0002.json: is there already" in faults[0]
+    assert (root / "keypoints/tap/take_000_0002.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_scaled_coordinates_are_refused_though_some_lie_beyond(tmp_path, low):
+    people = make_people(np.random.default_rng(0), 1)
+    people[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] / 38 * (1 - low) + low, 0)
+    people[0, 7, :2] = (0.4, 1.004)
+    write_json(tmp_path / "a_1_keypoints.json", people)
+    with pytest.raises(BadSampleError, match="keypoint_scale 0"):
+        import_openpose.scale_keypoints(tmp_path / "a_1_keypoints.json", (1.0, 1.0))

@@ -6,10 +6,12 @@ import pytest
 from conftest import make_root, shared_data
 
 from danceflax.data import splits
+from danceflax.data.clip_table import ClipNote, add_clips, read_clip_table
 from danceflax.data.frames import LetsDanceSource, list_frames
 from danceflax.errors import UserError
 from danceflax.prepare import split
-from danceflax.prepare.split import FRACTIONS, SPLITS, assign_clips, find_leaks
+from danceflax.prepare.split import FRACTIONS, SPLITS, assign_clips
+from danceflax.prepare.split_report import find_holes, find_leaks, print_splits, read_lists
 from danceflax.skeleton import COCO18
 
 
@@ -75,11 +77,11 @@ def test_files_written_of_a_root_are_read_back(tmp_path):
     assert [c.name for c in clips] == ["-2W1_fHl-RM_033"] and clips[0].num_frames == 3
     paths = split.write_splits(tmp_path, [clips, [], []])
     assert [path.name for path in paths] == ["train.csv", "train_videos.csv"]
-    (only,) = split.write_splits(tmp_path / "a", [clips, [], []], labelled=set())
+    (only,) = split.write_splits(tmp_path / "a", [clips, [], []], files={})
     assert only.name == "train_videos.csv"  # frames without keypoints are for videos only
-    labelled = {names[1].encode()}
-    pose, videos = split.write_splits(tmp_path / "b", [clips, [], []], labelled)
-    assert splits.read_frames(pose).files.tolist() == [names[1].encode()]
+    files = {names[1].removesuffix(".jpg"): names[1].replace(".jpg", ".PNG")}
+    pose, videos = split.write_splits(tmp_path / "b", [clips, [], []], files)
+    assert splits.read_frames(pose).files.tolist() == [names[1].replace(".jpg", ".PNG").encode()]
     assert videos.read_text() == only.read_text()
     for path in paths:
         source = LetsDanceSource(tmp_path, str(path), COCO18)
@@ -96,7 +98,7 @@ def test_splits_are_never_mixed_with_others(tmp_path):
     for other in ([clips[:7], clips[8:9], clips[9:]], [clips[:8], [], []]):
         with pytest.raises(UserError, match="is of another split"):
             split.write_splits(tmp_path, other)
-    written = split.read_lists(sorted(tmp_path.glob("*/*")))
+    written = read_lists(sorted(tmp_path.glob("*/*")))
     assert {name: len(found) for name, found in written.items()} == {
         "test_videos.csv": 1, "train_videos.csv": 8, "val_videos.csv": 1
     }  # fmt: skip
@@ -110,7 +112,7 @@ def test_two_dances_of_one_video_each_go_apart():
 def test_lists_that_only_count_frames_are_written_so(tmp_path):
     lists = public_lists()
     split.write_splits(tmp_path, list(lists.values()))
-    again = split.read_lists(tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS)
+    again = read_lists(tmp_path / "videos_split" / f"{name}_videos.csv" for name in SPLITS)
     for written, clips in zip(again.values(), lists.values(), strict=True):
         assert [c[:3] for c in written] == [c[:3] for c in clips]
 
@@ -122,14 +124,63 @@ def test_groups_stay_together(tmp_path):
     rows = [f"{c.name},d{c.name[6]}" for c in clips]
     table.write_text("\n".join(["clip,dancer", *rows]))
     groups = split.read_groups(table, "dancer")
-    chosen = assign_clips(clips, seed=1, groups=groups)
-    dancers = [{groups[c.name] for c in found} for found in chosen]
+    split.require_groups(clips, groups)
+    chosen = assign_clips(clips, seed=1, table=groups)
+    dancers = [{groups[c.name].group for c in found} for found in chosen]
     assert [len(found) for found in chosen] == [16, 2, 2]
     assert [len(found) for found in dancers] == [8, 1, 1]
     with pytest.raises(UserError, match="has no column room; it has clip, dancer"):
         split.read_groups(table, "room")
     with pytest.raises(UserError, match="dancer9cam9x_000 of a is in no row"):
-        assign_clips([clip("a", "dancer9cam9x")], groups=groups)
+        split.require_groups([clip("a", "dancer9cam9x")], groups)
     table.write_text("clip,dancer\nx,\n")
     with pytest.raises(UserError, match="row 2: the column dancer is empty"):
         split.read_groups(table, "dancer")
+
+
+def test_the_report_of_the_original_split(capsys):
+    folder = shared_data("letsdance", "original_split")
+    lists = read_lists([folder / "train_videos.csv", folder / "val_videos.csv"])
+    print_splits(lists)
+    out = capsys.readouterr().out
+    for line in (
+        "train_videos.csv: 1,170 clips of 1,101 videos, 309,618 frames; 1 of them listed twice",
+        "val_videos.csv: 293 clips of 287 videos, 77,278 frames",
+        "in all: 386,896 frames",
+        "train_videos.csv and val_videos.csv share 30 videos: -cry9v7ImO8, ",
+        "36 of the 293 clips of val_videos.csv are of a video that train_videos.csv has; 0 clips",
+    ):
+        assert line in out
+    print_splits(read_lists([folder / "pose_val.csv", folder / "val_videos.csv"]))
+    out = capsys.readouterr().out
+    assert "pose_val.csv: 1,463 clips of 1,359 videos, 25,742 frames" in out
+    assert "share 287 videos" in out and "293 clips are in both" in out
+
+
+def test_a_root_s_table_says_what_stays_together(tmp_path):
+    """Clips cut from one recording, by the table that `frames` writes; its rows name the dance."""
+    clips = [clip("ab"[v % 2], f"take{v}", s) for v in range(20) for s in (0, 10)]
+    notes = {f"{c.dance}/{c.name}": ClipNote(f"{c.name[:5]}.mp4", 0, 25) for c in clips}
+    add_clips(tmp_path, notes)
+    (tmp_path / "clips.csv").write_text(
+        (tmp_path / "clips.csv").read_text().replace(",25,", ",25,day1", 8)
+    )
+    add_clips(tmp_path, notes)  # as a second extraction does: groups that a person wrote stay
+    table = read_clip_table(tmp_path)
+    assert [note.group for note in table.values()] == ["day1"] * 8 + [""] * 32
+    chosen = assign_clips(clips, seed=2, table=table)
+    found = dict(zip(SPLITS, chosen, strict=True))
+    assert not any(find_leaks(found, table).values())
+    (day,) = (name for name, own in found.items() if clips[0] in own)
+    assert all(c in found[day] for c in clips[:8])
+    (tmp_path / "clips.csv").write_text("clip,fps\na_000,fast\n")
+    with pytest.raises(UserError, match=r"clips\.csv, row 2: fps is 'fast'"):
+        read_clip_table(tmp_path)
+
+
+def test_splits_without_a_dance_are_named():
+    clips = [clip("a", "video1"), clip("b", "video2"), clip("a", "video3")]
+    found = dict(zip(SPLITS, ([clips[0], clips[1]], [clips[2]], []), strict=True))
+    val, test = find_holes(found, (0.8, 0.1, 0.1))
+    assert "the split val has no clip of b" in val and "the split test is empty" in test
+    assert len(find_holes(found, (0.8, 0.2, 0.0))) == 1
