@@ -84,7 +84,7 @@ def create(config, class_names):
         variables["params"][OPENPOSE] = openpose_variables["params"]
     if config.init_from:
         variables, normalisation = start_from(
-            config.init_from, variables, None, config.init_allow_missing
+            config.init_from, variables, class_names, config.init_allow_missing
         )
     return classifier._replace(normalisation=normalisation), variables
 
