@@ -59,6 +59,8 @@ def open_sets(config: Mapping[str, Any], skeleton: Skeleton) -> tuple[Any, dict[
         for name, fields in sets.items()
         if fields.val_split
     }
+    if not validation:
+        raise UserError("config.data: no set has a val_split; name what to validate on")
     mixed = MixedSource(training, weights) if len(training) > 1 else training.popitem()[1]
     return mixed, validation
 
