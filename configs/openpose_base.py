@@ -14,11 +14,18 @@ def group(pattern, **changes):
     config.train = True  # False freezes the group: no gradient, no optimizer state
     config.optimizer = "adamw"  # adamw, adam (L2 in the gradient, as in Caffe), sgd
     config.lr = 1e-4  # peak learning rate
-    config.schedule = "multistep"  # constant, cosine, multistep
-    config.warmup_steps = 0  # steps of linear warm-up
+    # constant, cosine, restarts (cosines), multistep, step, cyclic (triangles), one_cycle
+    config.schedule = "multistep"
+    config.warmup_steps = 0  # steps of linear warm-up, before any schedule
     config.milestones = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)  # multistep: fractions of steps
-    config.gamma = 0.5  # multistep: factor at each milestone
-    config.final_lr_ratio = 0.0  # cosine: last learning rate / peak
+    config.gamma = 0.5  # multistep, step: factor at each drop
+    config.cycle_steps = 10_000  # cyclic, restarts: steps of the first cycle; step: between drops
+    config.cycle_growth = 1  # restarts: each cycle's length / the last one's
+    config.rise = 0.3  # cyclic, one_cycle: share of a cycle in which the learning rate rises
+    config.start_lr_ratio = 0.04  # cyclic, one_cycle: first (cyclic: lowest) learning rate / peak
+    config.final_lr_ratio = 0.0  # cosine, restarts, one_cycle: last learning rate / peak
+    # cyclic, one_cycle: momentum or b1 at the peak rate and at the lowest; () leaves it still.
+    config.cycle_momentum = (0.85, 0.95)
     config.weight_decay = 5e-4  # adamw: decoupled, times the learning rate; adam and sgd: L2
     config.decay_biases = False  # decay biases, PReLU slopes and normalisation scales as well
     config.bias_lr_mult = 1.0  # learning-rate factor of the biases
@@ -29,6 +36,20 @@ def group(pattern, **changes):
     config.nesterov = False  # sgd
     config.update(changes)
     return config
+
+
+def add_set(config, name, weight, **fields):
+    """Names one of several sets to train and validate on.
+
+    Args:
+      weight: its share of the samples trained on; all shares sum to 1, 0 is for validation alone.
+      **fields: those of config.data in which it differs (source, root, train_split, val_split,
+        images, annotations); val_split="" leaves it out of validation.
+    """
+    if name in config.data.sets:
+        raise ValueError(f"config.data.sets has two sets called {name!r}; give each its own name")
+    config.data.sets[name] = ConfigDict(fields)
+    config.data.sets[name].weight = weight  # share of the samples trained on
 
 
 def get_config():
@@ -50,12 +71,13 @@ def get_config():
     config.model.remat = False  # recompute stages in the backward pass: less memory, more work
 
     config.data = ConfigDict()
-    config.data.source = "folder"  # folder (a Let's Dance root), tfds, coco
+    config.data.source = "folder"  # folder (a Let's Dance root), tfds, coco, mpii
     config.data.root = "data/letsdance"  # folder of the data set
     config.data.train_split = "train"  # folder: pose_training_split/<split>.csv; see data/README.md
     config.data.val_split = "val"  # likewise, for evaluation
-    config.data.images = ""  # coco: folder of the images, "{}" stands for the split
-    config.data.annotations = ""  # coco: annotation file, "{}" stands for the split
+    config.data.images = ""  # coco, mpii: folder of the images, "{}" stands for the split
+    config.data.annotations = ""  # coco, mpii: annotation file, "{}" stands for the split
+    config.data.sets = ConfigDict()  # several sets instead of one: see `add_set`
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment
     config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen
@@ -63,12 +85,18 @@ def get_config():
     config.augment = ConfigDict()
     config.augment.size = (368, 368)  # height and width of the crop, pixels, multiples of 8
     config.augment.scale = (0.5, 1.1)  # random factor of the main person's size
-    config.augment.target_scale = 0.6  # the main person's height / crop height before `scale`
-    config.augment.rotation = 40.0  # largest rotation either way, degrees
+    config.augment.size_by = "longer"  # a person's size: longer (side of the box), height (its)
+    config.augment.target_scale = 0.6  # the main person's size / crop's, before `scale`
+    config.augment.rotation = 40.0  # largest rotation either way, degrees; 180 is any
+    config.augment.inverted = 0.0  # probability of half a turn more: people upside down
     config.augment.jitter = 40.0  # largest shift either way, pixels of a crop 368 high
     config.augment.flip = 0.5  # probability of mirroring
     # Largest changes of brightness (grey levels), contrast, saturation (factors), hue (degrees).
     config.augment.colour = (24.0, 0.25, 0.3, 10.0)
+    config.augment.grey = 0.0  # probability of a crop without colours
+    config.augment.blur = 0.0  # probability of a Gaussian blur of 3 or 5 pixels
+    config.augment.patches = 0  # most rectangles laid over a crop; joints below count as occluded
+    config.augment.patch_size = 0.3  # longest side of one / crop's
 
     config.targets = ConfigDict()
     config.targets.sigma = 7.0  # heatmap Gaussian's standard deviation, input pixels
@@ -102,6 +130,7 @@ def get_config():
     config.eval.batch_size = 8  # images a step, over all devices
     config.eval.size = (368, 368)  # height and width images are fitted into, multiples of 8
     config.eval.limit = 0  # images evaluated during training, evenly drawn; 0 means all
+    config.eval.score = ""  # figure that says which checkpoint is best; "": AP of the first set
     config.eval.flip = False  # average with the mirrored image
     config.eval.scales = (1.0,)  # average over these sizes
     config.eval.pictures = 4  # validation images drawn to TensorBoard

@@ -44,10 +44,11 @@ def features(named, prelu):
 class COCO(nn.Module):
     """model0, model1_1 ... model6_2; parts named as in Caffe or numbered."""
 
-    def __init__(self, named=True):
+    def __init__(self, named=True, stages=6):
         super().__init__()
+        self.stages = stages
         self.model0 = features(named, prelu=False)
-        for stage in range(1, 7):
+        for stage in range(1, stages + 1):
             for n, outputs in ((1, 38), (2, 19)):
                 if stage == 1:
                     names = [f"conv5_{i}_CPM_L{n}" for i in range(1, 6)]
@@ -63,7 +64,7 @@ class COCO(nn.Module):
 
     def forward(self, x):
         first = x = self.model0(x)
-        for stage in range(1, 7):
+        for stage in range(1, self.stages + 1):
             pafs = getattr(self, f"model{stage}_1")(x)
             heatmaps = getattr(self, f"model{stage}_2")(x)
             x = torch.cat([pafs, heatmaps, first], 1)
@@ -71,26 +72,30 @@ class COCO(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, inputs, outputs, size):
+    """Mconv, Mbn where batch norm is on, MPrelu."""
+
+    def __init__(self, inputs, outputs, size, batch_norm=False):
         super().__init__()
         self.Mconv = conv(inputs, outputs, size)
+        self.Mbn = nn.BatchNorm2d(outputs) if batch_norm else nn.Identity()
         self.MPrelu = nn.PReLU(outputs)
 
     def forward(self, x):
-        return self.MPrelu(self.Mconv(x))
+        return self.MPrelu(self.Mbn(self.Mconv(x)))
 
 
 class Stage(nn.Module):
-    """Mconv1_0 ... Mconv5_2, Mconv6, Mconv7."""
+    """Mconv1_0 ... Mconv5_2, Mconv6, Mconv7; then the output's activation."""
 
-    def __init__(self, inputs, first, outputs):
+    def __init__(self, inputs, first, outputs, batch_norm=False, activation=None):
         super().__init__()
+        self.activation = activation or nn.Identity()
         width, hidden = (96, 256) if first else (128, 512)
         for block in range(1, 6):
             for i in range(3):
                 source = width if i else (inputs if block == 1 else 3 * width)
-                self.add_module(f"Mconv{block}_{i}", Block(source, width, 3))
-        self.Mconv6 = Block(3 * width, hidden, 1)
+                self.add_module(f"Mconv{block}_{i}", Block(source, width, 3, batch_norm))
+        self.Mconv6 = Block(3 * width, hidden, 1, batch_norm)
         self.Mconv7 = conv(hidden, outputs, 1)
 
     def forward(self, x):
@@ -100,23 +105,29 @@ class Stage(nn.Module):
                 x = getattr(self, f"Mconv{block}_{i}")(x)
                 outputs.append(x)
             x = torch.cat(outputs, 1)
-        return self.Mconv7(self.Mconv6(x))
+        return self.activation(self.Mconv7(self.Mconv6(x)))
 
 
 class Body25(nn.Module):
     """feature_extractor, l2_stages (PAFs), l1_stages (heatmaps)."""
 
-    def __init__(self):
+    def __init__(self, pafs=4, heatmaps=2, batch_norm=False, activations=(None, None)):
         super().__init__()
         self.feature_extractor = features(named=False, prelu=True)
-        self.l2_stages = nn.ModuleList([Stage(180 if i else 128, i == 0, 52) for i in range(4)])
-        self.l1_stages = nn.ModuleList([Stage(206 if i else 180, i == 0, 26) for i in range(2)])
+        paf, heatmap = activations
+        self.l2_stages = nn.ModuleList(
+            [Stage(180 if i else 128, i == 0, 52, batch_norm, paf) for i in range(pafs)]
+        )
+        self.l1_stages = nn.ModuleList(
+            [Stage(206 if i else 180, i == 0, 26, batch_norm, heatmap) for i in range(heatmaps)]
+        )
 
     def forward(self, x):
         first = x = self.feature_extractor(x)
         for stage in self.l2_stages:
             pafs = stage(x)
             x = torch.cat([first, pafs], 1)
+        heatmaps = None
         for stage in self.l1_stages:
             heatmaps = stage(x)
             x = torch.cat([first, heatmaps, pafs], 1)
@@ -124,12 +135,17 @@ class Body25(nn.Module):
 
 
 def randomise(network, seed=0):
-    """He-scaled weights, small biases, slopes of 0 to 0.5; returns the network."""
+    """He-scaled weights, small biases and statistics, slopes of 0 to 0.5; returns the network."""
     torch.manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
             nn.init.uniform_(module.bias, -0.1, 0.1)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
         elif isinstance(module, nn.PReLU):
             nn.init.uniform_(module.weight, 0, 0.5)
     return network.eval()

@@ -25,7 +25,7 @@ from danceflax.errors import BadSampleError, UserError
 from danceflax.io.flow_files import encode_flow, read_flow
 from danceflax.io.images import read_image
 from danceflax.people import keypoint_boxes, resize_affine, transform_people
-from danceflax.pose.augment import random_colours
+from danceflax.pose.appearance import random_colours
 from danceflax.skeleton import convert_joints
 
 FLOW_FILES = "files"  # the flow source that reads what prepare_data.py flow wrote

@@ -1,5 +1,7 @@
 """Makes classifiers: from a training config, or from a checkpoint."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -39,11 +41,7 @@ def create(config, class_names):
     pose, name = config.streams.get("pose"), config.model.name
     openpose_config = openpose_variables = None
     if pose and pose.network:
-        _, openpose_variables, openpose_config = load_checkpoint(pose.network)
-        if "skeleton" not in openpose_config:
-            raise UserError(f"config.streams.pose.network={pose.network} holds no pose network")
-        keys = ("model", "skeleton", "normalisation")
-        openpose_config = {key: openpose_config[key] for key in keys}
+        openpose_variables, openpose_config = load_openpose(pose)
         if pose.train_network and not _trains(config, "pose"):
             raise UserError(
                 "config.streams.pose.train_network=True does nothing behind a frozen stream; set "
@@ -84,9 +82,45 @@ def create(config, class_names):
         variables["params"][OPENPOSE] = openpose_variables["params"]
     if config.init_from:
         variables, normalisation = start_from(
-            config.init_from, variables, None, config.init_allow_missing
+            config.init_from, variables, class_names, config.init_allow_missing
         )
     return classifier._replace(normalisation=normalisation), variables
+
+
+def load_openpose(pose: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(variables, checkpoint config) of the network behind a pose stream, cut after its stages.
+
+    Raises:
+      UserError: the checkpoint is of no pose network, has no such stages or not the maps wanted, or
+        has batch norm.
+    """
+    path, stages = pose["network"], pose.get("stages", 0)
+    _, variables, config = load_checkpoint(path)
+    if "skeleton" not in config:
+        raise UserError(f"config.streams.pose.network={path} holds no pose network")
+    config = {key: config[key] for key in ("model", "skeleton", "normalisation")}
+    options = config["model"]["options"]
+    if variables.get("batch_stats"):
+        raise UserError(
+            f"config.streams.pose.network={path} has batch norm, which the pose stream does not "
+            "take; train it with config.model.batch_norm=False"
+        )
+    if options.get("heatmap_stages", 1) == 0 and pose["maps"] in ("heatmaps", "both"):
+        raise UserError(
+            f"config.streams.pose.maps={pose['maps']!r}: {path} has no heatmaps; choose field"
+        )
+    if stages:
+        full = options.get("stages", 6)
+        if config["model"]["name"] != "openpose_coco" or not 1 <= stages <= full:
+            raise UserError(
+                f"config.streams.pose.stages={stages}: {path} is {config['model']['name']} with "
+                f"{full} stages; only openpose_coco can be cut, after 1 to all of its stages"
+            )
+        kept = re.compile(rf"feature|.*_stage({'|'.join(map(str, range(1, stages + 1)))})")
+        params = {name: x for name, x in variables["params"].items() if kept.fullmatch(name)}
+        variables = variables | {"params": params}
+        config["model"] = config["model"] | {"options": options | {"stages": stages}}
+    return variables, config
 
 
 def choose_groups(config, classifier):

@@ -23,11 +23,12 @@ from danceflax.errors import UserError
 from danceflax.models.normalisation import normalise
 from danceflax.models.openpose import STRIDE
 from danceflax.models.streams import STREAMS
+from danceflax.pose.field import join_pafs
 from danceflax.pose.targets import make_targets
 
 OPENPOSE = "openpose"  # parameter group of the network behind the pose stream
 POSE_SOURCES = ("keypoints", "network", "features")
-POSE_MAPS = ("heatmaps", "both")
+POSE_MAPS = ("heatmaps", "both", "field")
 VIEWS = ("clips", "crops", "crop")
 
 
@@ -166,9 +167,11 @@ def _pose_clip(classifier, params, batch):
     else:
         images = normalise(frames, classifier.inputs["openpose"]["normalisation"])
         maps = classifier.openpose.apply({"params": params[OPENPOSE]}, images)
-        heatmaps, pafs = maps.heatmaps[-1], maps.pafs[-1]
+        heatmaps, pafs = (maps.heatmaps or [None])[-1], maps.pafs[-1]
     if pose["source"] == "features":
         maps = maps.features.astype(jnp.float32)
+    elif pose["maps"] == "field":
+        maps = join_pafs(pafs)
     elif pose["maps"] == "both":
         maps = jnp.concatenate([heatmaps[..., :-1], pafs], -1)
     else:

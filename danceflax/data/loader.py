@@ -53,7 +53,10 @@ class TrainingBatches:
         return collate([self._sample(step * self._batch_size + slot) for slot in self._slots])
 
     def draw(self, g):
-        """The source's index of sample g: every index once an epoch, in an order of its own."""
+        """The source's index of sample g: every index once an epoch, in an order of its own, or as
+        the source itself draws."""
+        if hasattr(self._source, "draw"):
+            return self._source.draw(self._seed, g)
         epoch, position = divmod(g, len(self._source))
         return int(self._permutation(epoch)[position])
 

@@ -5,15 +5,64 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from danceflax.data import mpii
 from danceflax.data.clips import ClipSource
 from danceflax.data.coco import CocoSource
 from danceflax.data.frames import LetsDanceSource
+from danceflax.data.mix import MixedSource, check_weights, unlabelled_joints
 from danceflax.errors import UserError
 from danceflax.external import is_external, load_object
+from danceflax.io.console import console
 from danceflax.skeleton import Skeleton
 
-SOURCES, CLIP_SOURCES = ("folder", "tfds", "coco"), ("folder",)
+SOURCES, CLIP_SOURCES = ("folder", "tfds", "coco", "mpii"), ("folder",)
+
+
+def open_sets(config: Mapping[str, Any], skeleton: Skeleton) -> tuple[Any, dict[str, Any]]:
+    """What a pose training reads, of one set or of several mixed.
+
+    A set that never labels a joint of the skeleton is said once: that joint's channels do not count
+    in its samples.
+
+    Args:
+      config: `config.data`. Where its `sets` names any, each is a dict of the fields in which it
+        differs from `config` itself, and `weight`, its share of what is trained on; 0 and an empty
+        `val_split` leave it out of training and of validation.
+      skeleton: the `Skeleton` of the records.
+
+    Returns:
+      (the source to train on, {set's name: source to validate on}); one set alone is called "".
+
+    Raises:
+      UserError: as `open_source`; or the weights do not sum to 1.
+    """
+    own = {key: config[key] for key in config if key != "sets"}
+    sets = {name: own | dict(changes) for name, changes in config.get("sets", {}).items()}
+    sets = {name: ConfigDict(fields) for name, fields in (sets or {"": own}).items()}
+    weights = {name: fields.get("weight", 1.0) for name, fields in sets.items()}
+    weights = {name: weight for name, weight in weights.items() if weight != 0}
+    check_weights(weights)
+    training = {
+        name: open_source(sets[name], sets[name].train_split, skeleton, training=True)
+        for name in weights
+    }
+    for name, source in training.items():
+        if lacking := unlabelled_joints(source, skeleton):
+            console.print(
+                f"{name or config.root} does not label {', '.join(lacking)}: these channels do not "
+                "count in its samples"
+            )
+    validation = {
+        name: open_source(fields, fields.val_split, skeleton)
+        for name, fields in sets.items()
+        if fields.val_split
+    }
+    if not validation:
+        raise UserError("config.data: no set has a val_split; name what to validate on")
+    mixed = MixedSource(training, weights) if len(training) > 1 else training.popitem()[1]
+    return mixed, validation
 
 
 def open_source(
@@ -24,12 +73,12 @@ def open_source(
     Args:
       config: `config.data`, with the fields
         source: "folder", a Let's Dance root; "tfds", the set that prepare_data.py tfds built of it;
-          "coco"; or "package.module:function", of which function(config, split, skeleton, training)
-          gives the source.
+          "coco"; "mpii"; or "package.module:function", of which
+          function(config, split, skeleton, training) gives the source.
         root: the folder of the data set.
-        images, annotations: for "coco" only, and only where they are not at
-          ROOT/<split> and ROOT/annotations/person_keypoints_<split>.json; "{}" in them stands for
-          the split's name.
+        images, annotations: for "coco" and "mpii" only, and only where they are not at
+          ROOT/<split> and ROOT/annotations/person_keypoints_<split>.json, in which "{}" stands for
+          the split's name; or at ROOT/images and ROOT/mpii_human_pose_v1_u12_1.mat.
       split: a split's name, or a split file's path.
       skeleton: the `Skeleton` of the records.
       training: whether to draw samples (COCO: one a main person) or to see each image once.
@@ -49,6 +98,10 @@ def open_source(
             config.root, "annotations", "person_keypoints_{}.json"
         )
         return CocoSource(images.format(split), annotations.format(split), skeleton, training)
+    if config.source == "mpii":
+        images = config.get("images") or os.path.join(config.root, "images")
+        annotations = config.get("annotations") or os.path.join(config.root, mpii.FILE)
+        return mpii.MpiiSource(images, annotations, split, skeleton)
     if is_external(config.source):
         return load_object(config.source, "config.data.source")(config, split, skeleton, training)
     raise _unknown(config.source, SOURCES)

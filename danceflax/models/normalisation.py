@@ -16,9 +16,16 @@ def normalise(images, normalisation):
 
 
 def on_images(model, normalisation):
-    """apply(variables, images [B, H, W, 3] RGB 0..255): the model on the normalised images."""
+    """apply(variables, images [B, H, W, 3] RGB 0..255): the model on the normalised images.
 
-    def apply(variables, images):
-        return model.apply(variables, normalise(images, normalisation))
+    With `train` it gives (the same by the batch's own statistics, the new model state).
+    """
+
+    def apply(variables, images, train=False):
+        images = normalise(images, normalisation)
+        if not train:
+            return model.apply(variables, images)
+        output, state = model.apply(variables, images, True, mutable=["batch_stats"])
+        return output, dict(state)
 
     return apply

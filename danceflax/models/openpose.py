@@ -15,9 +15,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from danceflax.errors import UserError
 from danceflax.models.layers import PReLU, conv, max_pool_2x2
 
 STRIDE = 8
+ACTIVATIONS = {"none": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
 
 # VGG-19 up to conv4_2: channels of each 3x3 convolution between the 2x2 max-pools.
 VGG_BLOCKS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512))
@@ -28,7 +30,7 @@ class Maps(NamedTuple):
     """What a network returns. h = H / 8, w = W / 8.
 
     pafs: one [B, h, w, 2 L] array a PAF stage, the last is the prediction.
-    heatmaps: one [B, h, w, J + 1] array a heatmap stage, background last.
+    heatmaps: one [B, h, w, J + 1] array a heatmap stage, background last; maybe none.
     features: [B, h, w, 128 * width], what the stages read.
     """
 
@@ -101,6 +103,25 @@ class RefinementStage(nn.Module):
         return conv(self.out, 1, "output", self.dtype)(x)
 
 
+class Norm(NamedTuple):
+    """Batch norm between a convolution and its PReLU, in the newer network.
+
+    on: whether there is any.
+    train: batch statistics, and the running ones updated; else the running ones.
+    decay: of the running statistics.
+    """
+
+    on: bool = False
+    train: bool = False
+    decay: float = 0.9
+
+    def apply(self, x, name):
+        if not self.on:
+            return x
+        norm = nn.BatchNorm(not self.train, momentum=self.decay, dtype=x.dtype, name=name)
+        return norm(x)
+
+
 class DenseBlock(nn.Module):
     """Three 3x3 convolutions, their outputs concatenated: a 7x7 field for less work.
 
@@ -108,13 +129,15 @@ class DenseBlock(nn.Module):
     """
 
     channels: int
+    norm: Norm = Norm()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
         outputs = []
         for i in range(3):
-            x = PReLU(name=f"prelu{i}")(conv(self.channels, 3, f"conv{i}", self.dtype)(x))
+            x = conv(self.channels, 3, f"conv{i}", self.dtype)(x)
+            x = PReLU(name=f"prelu{i}")(self.norm.apply(x, f"bn{i}"))
             outputs.append(x)
         return jnp.concatenate(outputs, -1)
 
@@ -127,16 +150,19 @@ class DenseStage(nn.Module):
 
     out: int
     first: bool
+    activation: str = "none"
     width: float = 1.0
+    norm: Norm = Norm()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
         block, hidden = (96, 256) if self.first else (128, 512)
         for i in range(1, 6):
-            x = DenseBlock(_scaled(block, self.width), self.dtype, name=f"block{i}")(x)
-        x = PReLU(name="prelu6")(conv(_scaled(hidden, self.width), 1, "conv6", self.dtype)(x))
-        return conv(self.out, 1, "output", self.dtype)(x)
+            x = DenseBlock(_scaled(block, self.width), self.norm, self.dtype, name=f"block{i}")(x)
+        x = conv(_scaled(hidden, self.width), 1, "conv6", self.dtype)(x)
+        x = PReLU(name="prelu6")(self.norm.apply(x, "bn6"))
+        return ACTIVATIONS[self.activation](conv(self.out, 1, "output", self.dtype)(x))
 
 
 class OpenPoseCOCO(nn.Module):
@@ -144,7 +170,8 @@ class OpenPoseCOCO(nn.Module):
 
     Attributes:
       num_pafs, num_heatmaps: output channels, from the skeleton.
-      stages: 1 first stage and `stages - 1` refinements, for each branch.
+      stages: 1 first stage and `stages - 1` refinements, for each branch; fewer than a checkpoint
+        has cut its network after that many.
       width: multiplies every hidden channel count.
       remat: recompute each stage's and VGG block's activations in the backward pass: less memory
         on a GPU or TPU (benchmarks/bench_memory.py), for one more forward pass.
@@ -159,7 +186,8 @@ class OpenPoseCOCO(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(self, images, train=False):
+        """`train` changes nothing here."""
         features = Features(self.width, remat=self.remat, dtype=self.dtype, name="feature")(
             images.astype(self.dtype)
         )
@@ -183,8 +211,11 @@ class OpenPoseBody25(nn.Module):
     Attributes:
       num_pafs, num_heatmaps: output channels, from the skeleton.
       paf_stages, heatmap_stages: how many stages refine each; the heatmap stages follow and see the
-        last PAFs.
+        last PAFs. Without heatmap stages the network gives PAFs alone.
       stop_heatmap_gradient: keep the heatmap loss from moving the PAF stages.
+      paf_activation, heatmap_activation: of every stage's output: none, relu, sigmoid, tanh.
+      batch_norm: in the stages, between each convolution but the last and its PReLU.
+      bn_decay: of its running statistics.
       width, remat, dtype: as for `OpenPoseCOCO`.
     """
 
@@ -193,28 +224,48 @@ class OpenPoseBody25(nn.Module):
     paf_stages: int = 4
     heatmap_stages: int = 2
     stop_heatmap_gradient: bool = False
+    paf_activation: str = "none"
+    heatmap_activation: str = "none"
+    batch_norm: bool = False
+    bn_decay: float = 0.9
     width: float = 1.0
     remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(self, images, train=False):
+        """`train`: batch norm uses the batch's statistics.
+
+        Raises:
+          UserError: an activation is not known, or there is no PAF stage.
+        """
+        self._check()
+        norm = Norm(self.batch_norm, train, self.bn_decay)
         stage = nn.remat(DenseStage) if self.remat else DenseStage
         features = Features(
             self.width, prelu=True, remat=self.remat, dtype=self.dtype, name="feature"
         )(images.astype(self.dtype))
         pafs, x = [], features
+        options = (self.paf_activation, self.width, norm, self.dtype)
         for i in range(self.paf_stages):
-            paf = stage(self.num_pafs, i == 0, self.width, self.dtype, name=f"paf_stage{i}")(x)
+            paf = stage(self.num_pafs, i == 0, *options, name=f"paf_stage{i}")(x)
             x = jnp.concatenate([features, paf], -1)
             pafs.append(paf.astype(jnp.float32))
         if self.stop_heatmap_gradient:
             paf = jax.lax.stop_gradient(paf)
         heatmaps, x = [], jnp.concatenate([features, paf], -1)
+        options = (self.heatmap_activation, *options[1:])
         for i in range(self.heatmap_stages):
-            heatmap = stage(
-                self.num_heatmaps, i == 0, self.width, self.dtype, name=f"heatmap_stage{i}"
-            )(x)
+            heatmap = stage(self.num_heatmaps, i == 0, *options, name=f"heatmap_stage{i}")(x)
             x = jnp.concatenate([features, heatmap, paf], -1)
             heatmaps.append(heatmap.astype(jnp.float32))
         return Maps(pafs, heatmaps, features)
+
+    def _check(self):
+        for key in ("paf_activation", "heatmap_activation"):
+            if getattr(self, key) not in ACTIVATIONS:
+                raise UserError(
+                    f"config.model.{key}={getattr(self, key)!r}; choose {', '.join(ACTIVATIONS)}"
+                )
+        if self.paf_stages < 1:
+            raise UserError(f"config.model.paf_stages={self.paf_stages}; expected at least 1")

@@ -11,9 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from danceflax.errors import UserError
+from danceflax.models.conv3d import Conv3D
 from danceflax.models.i3d import I3D, Unit3D
 
 STREAMS = ("rgb", "flow", "pose")
+JOINS = ("channels", "time")
+HEADS = ("mean", "time")
 
 
 class Head(nn.Module):
@@ -46,6 +49,31 @@ class Head(nn.Module):
         return nn.Dense(self.num_classes, name="linear")(x)
 
 
+class TimeHead(nn.Module):
+    """Features [B, t, h, w, C], t >= 2 -> logits [B, num_classes] float32; knows the order of time.
+
+    A 1x1x1 convolution to the classes, ReLU, the mean over space and over pairs of time steps,
+    dropout, a linear layer over what is left: so its parameters fit one length of clip.
+    """
+
+    num_classes: int
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        if x.shape[1] < 2:
+            raise UserError(
+                f"config.model.head_kind='time' needs features of 2 time steps, got {x.shape[1]}; "
+                "raise config.clip.frames"
+            )
+        x = nn.relu(Conv3D(self.num_classes, (1, 1, 1), dtype=self.dtype, name="classes")(x))
+        x = x.astype(jnp.float32).mean((2, 3))
+        x = ((x[:, :-1] + x[:, 1:]) / 2).transpose(0, 2, 1).reshape(len(x), -1)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes, name="linear")(x)
+
+
 def align(x, grid):
     """Resamples features [B, t, h, w, C] to a grid (t, h, w), linearly, cell centres aligned."""
     if x.shape[1:4] == tuple(grid):
@@ -59,7 +87,7 @@ class StreamClassifier(nn.Module):
     Inputs are a dict with one entry a stream: `rgb` [B, T, H, W, 3] and `flow` [B, T', H, W, 2] in
     [-1, 1], `pose` maps [B, T'', h, w, C] at stride 8 (or at full resolution, see `pose_entry`).
     Every stream is an `I3D` up to its last block; later streams are resampled to the first one's
-    grid.
+    grid, in space alone where the streams are joined along time.
 
     Parameters fall into the groups `stream_rgb`, `stream_flow`, `stream_pose` and `head`. The head
     can be applied by itself to features computed once: `features` and `classify` are methods.
@@ -72,7 +100,10 @@ class StreamClassifier(nn.Module):
       pose_entry: where the maps enter, "grid" or "full" (see `I3D`).
       last: the streams' last block, "Mixed_5c" as published (see `I3D`).
       width: multiplies the streams' channel counts.
-      head_channels: of the 3-D convolution; 0 leaves it out.
+      join: the axis of concatenation: "channels", or "time": the head sees one stream's moments
+        after the other's.
+      head_kind: "mean" over time (`Head`), or "time" (`TimeHead`).
+      head_channels: of `Head`'s 3-D convolution; 0 leaves it out.
       head_kernel: its (time, height, width).
       dropout, bn_decay, remat, dtype: as for `I3D`.
     """
@@ -83,6 +114,8 @@ class StreamClassifier(nn.Module):
     pose_entry: str = "grid"
     last: str = "Mixed_5c"
     width: float = 1.0
+    join: str = "channels"
+    head_kind: str = "mean"
     head_channels: int = 512
     head_kernel: tuple = (3, 3, 3)
     dropout: float = 0.5
@@ -97,6 +130,11 @@ class StreamClassifier(nn.Module):
                 f"streams={tuple(self.streams)}, frozen={tuple(self.frozen)}: name each stream "
                 f"once, choosing from {', '.join(STREAMS)}"
             )
+        for key, known in (("join", JOINS), ("head_kind", HEADS)):
+            if getattr(self, key) not in known:
+                raise UserError(
+                    f"config.model.{key}={getattr(self, key)!r}; choose {' or '.join(known)}"
+                )
         for name in self.streams:
             stream = I3D(
                 num_classes=None,
@@ -108,21 +146,24 @@ class StreamClassifier(nn.Module):
                 dtype=self.dtype,
             )
             setattr(self, f"stream_{name}", stream)
-        self.head = Head(
-            self.num_classes,
-            self.head_channels,
-            self.head_kernel,
-            self.dropout,
-            self.bn_decay,
-            self.dtype,
-        )
+        if self.head_kind == "time":
+            self.head = TimeHead(self.num_classes, self.dropout, self.dtype)
+        else:
+            self.head = Head(
+                self.num_classes,
+                self.head_channels,
+                self.head_kernel,
+                self.dropout,
+                self.bn_decay,
+                self.dtype,
+            )
 
     def __call__(self, inputs, train=False):
         """The logits, float32. `train` holds for the head and for the streams not frozen."""
         return self.classify(self.features(inputs, train), train)
 
     def features(self, inputs, train=False):
-        """The streams' last blocks side by side; Mixed_5c: [B, t, h, w, streams * 1024 * width]."""
+        """The streams' last blocks, joined; by channels [B, t, h, w, streams * 1024 * width]."""
         missing = [name for name in self.streams if name not in inputs]
         if missing:
             raise UserError(
@@ -134,8 +175,9 @@ class StreamClassifier(nn.Module):
             still = name in self.frozen
             x = getattr(self, f"stream_{name}")(inputs[name], train and not still)
             x = jax.lax.stop_gradient(x) if still else x
-            grids.append(align(x, grids[0].shape[1:4]) if grids else x)
-        return jnp.concatenate(grids, -1)
+            time, *space = (grids or [x])[0].shape[1:4]
+            grids.append(align(x, (x.shape[1] if self.join == "time" else time, *space)))
+        return jnp.concatenate(grids, 1 if self.join == "time" else -1)
 
     def classify(self, features, train=False):
         """The head alone: features [B, t, h, w, C] -> logits [B, num_classes] float32."""

@@ -10,19 +10,24 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from danceflax.errors import BadSampleError
+from danceflax.errors import BadSampleError, UserError
 from danceflax.people import resize_affine, transform_people
+from danceflax.pose.appearance import (
+    COLOUR,
+    GREY,
+    random_blur,
+    random_colours,
+    random_grey,
+    random_patches,
+)
 from danceflax.pose.grid import to_grid
 from danceflax.skeleton import Skeleton
 
-GREY = 128  # around the image; what OpenPose pads with, near 0 once normalised
-MIN_HEIGHT = 32.0  # of a main person, in pixels; less says nothing about the person's scale
+MIN_EXTENT = 32.0  # of a main person, in pixels; less says nothing about the person's scale
 MIN_JOINTS = 5  # of a person to centre on, if the image has one
 # Samples of the mask along a side of a map cell: a cell's value is their mean.
 MASK_SAMPLES = 4
-# Full strengths of (brightness, contrast, saturation, hue): a shift in grey levels, two factors'
-# distance from 1, and an angle in degrees.
-COLOUR = (24.0, 0.25, 0.3, 10.0)
+SIZES = ("height", "longer")
 
 
 def augment(
@@ -33,18 +38,26 @@ def augment(
     size,
     stride,
     max_people,
+    size_by="height",
     target_scale=0.6,
     scale=(0.5, 1.1),
     rotation=40.0,
+    inverted=0.0,
     jitter=40.0,
     flip=0.5,
     colour=COLOUR,
+    grey=0.0,
+    blur=0.0,
+    patches=0,
+    patch_size=0.3,
 ):
     """A random training crop about the record's main person, or a person drawn if it has none.
 
-    What the main person's box height is multiplied with is target_scale * height of the crop / box
-    height * U(scale). Outside the image the crop is grey and the mask counts, as in the published
-    training code. Joints outside the crop are absent; people without joints in it are dropped.
+    The main person becomes target_scale * U(scale) of the crop's height, by the height of the box
+    as published; or of the crop's shorter side, by the longer side of the box, so that who lies is
+    as large as who stands. Outside the image the crop is grey and the mask counts, as in the
+    published training code. Joints outside the crop are absent; people without joints in it are
+    dropped.
 
     Args:
       record: a record of docs/architecture.md.
@@ -53,12 +66,17 @@ def augment(
       size: (height, width) of the crop in pixels.
       stride: pixels a map cell.
       max_people: P of the batch.
-      target_scale: the main person's box height over the crop's, at scale 1.
+      size_by: "height" or "longer", see above.
+      target_scale: the main person's size over the crop's, at scale 1.
       scale: (low, high) of the random factor.
-      rotation: largest angle in degrees, either way.
+      rotation: largest angle in degrees, either way; 180 is any.
+      inverted: probability of half a turn more.
       jitter: largest shift in pixels of a crop 368 high; larger crops in proportion.
       flip: probability of a mirrored crop.
       colour: strengths as `COLOUR`; zeros leave colours alone.
+      grey, blur: probabilities of a crop without colours and of a blurred one.
+      patches: most patches laid over the crop.
+      patch_size: their longest side over the crop's.
 
     Returns:
       {image uint8 [H, W, 3], people float32 [max_people, J, 3], mask uint8 [h, w],
@@ -66,26 +84,27 @@ def augment(
 
     Raises:
       BadSampleError: more than max_people people are in the crop.
+      UserError: `size_by` is not known.
     """
-    height = size[0]
-    center, person_height = _main_person(record, rng)
+    center, extent = _main_person(record, rng, size_by)
     mirrored = rng.random() < flip
-    to_crop = _random_map(
-        center,
-        target_scale * height / person_height * rng.uniform(*scale),
-        np.deg2rad(rng.uniform(-rotation, rotation)),
-        rng.uniform(-jitter, jitter, 2) * height / 368,
-        mirrored,
-        size,
-    )
+    reach = size[0] if size_by == "height" else min(size)
+    factor = target_scale * reach / extent * rng.uniform(*scale)
+    angle = np.deg2rad(rng.uniform(-rotation, rotation))
+    shift = rng.uniform(-jitter, jitter, 2) * size[0] / 368
     matrix, offset = random_colours(rng, *colour)
     # The border is what becomes GREY once the colours change.
     border = np.linalg.solve(matrix, GREY - offset).clip(0, 255)
-    image = _warp(record["image"], to_crop, size, border)
-    image = cv2.transform(image, np.column_stack([matrix, offset]).astype(np.float32))
+    colours = np.column_stack([random_grey(matrix, rng, grey), offset]).astype(np.float32)
+    if inverted and rng.random() < inverted:
+        angle += np.pi
+    to_crop = _random_map(center, factor, angle, shift, mirrored, size)
+    image = cv2.transform(_warp(record["image"], to_crop, size, border), colours)
+    image = random_blur(image, rng, blur)
     people, labelled = transform_people(record["people"], to_crop), record["labelled"]
     if mirrored:
         people, labelled = people[:, skeleton.flip], labelled[skeleton.flip]
+    image, people = random_patches(image, people, rng, patches, patch_size)
     mask = _warp_mask(record["mask"], to_crop, size, stride)
     return _item(record["name"], image, people, mask, labelled, max_people)
 
@@ -129,42 +148,24 @@ def fit_image(
     return canvas, resize_affine(fitted[::-1], (width, height))
 
 
-def random_colours(
-    rng: np.random.Generator,
-    brightness: float,
-    contrast: float,
-    saturation: float,
-    hue: float = 0.0,
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """(matrix, offset) of colour' = matrix @ colour + offset, in grey levels.
-
-    One linear map for everything: hue turns about the grey axis, saturation stretches away from
-    it, contrast about the middle grey, brightness shifts.
-    """
-    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * (
-        brightness, contrast, saturation, np.deg2rad(hue),
-    )  # fmt: skip
-    grey = np.full((3, 3), 1 / 3)
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    turn = np.cos(hue) * (np.eye(3) - grey) + np.sin(hue) * cross
-    matrix = (1 + contrast) * (grey + (1 + saturation) * turn)
-    return matrix, np.full(3, GREY + brightness - (1 + contrast) * GREY)
-
-
-def _main_person(record, rng):
-    """(center [2], height) in pixels of the person to centre on; of the image if it has nobody."""
-    image_height, image_width = record["image"].shape[:2]
-    index = record["main"]
+def _main_person(record, rng, size_by):
+    """(center [2], height or longer side) in pixels of the person to centre on; of the image if it
+    has nobody."""
+    if size_by not in SIZES:
+        raise UserError(f"config.augment.size_by={size_by!r}; choose {' or '.join(SIZES)}")
+    extent = max if size_by == "longer" else lambda height, width: height
+    shape, index = record["image"].shape[:2], record["main"]
     if index < 0:
         joints = (record["people"][..., 2] > 0).sum(1)
         candidates = np.flatnonzero(joints >= MIN_JOINTS)
         if not len(candidates):
             candidates = np.flatnonzero(joints)
         if not len(candidates):
-            return np.array([image_width - 1, image_height - 1]) / 2, float(image_height)
+            return np.array([shape[1] - 1, shape[0] - 1]) / 2, float(extent(*shape))
         index = rng.choice(candidates)
     x, y, width, height = record["boxes"][index]
-    return np.array([x + width / 2, y + height / 2]), max(float(height), MIN_HEIGHT)
+    center = np.array([x + width / 2, y + height / 2])
+    return center, max(float(extent(height, width)), MIN_EXTENT)
 
 
 def _random_map(center, factor, angle, shift, mirrored, size):

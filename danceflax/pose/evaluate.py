@@ -27,13 +27,24 @@ from danceflax.training import devices
 def make_eval_step(estimate, loss):
     """(variables, batch) -> people, scores and the loss's (sum, count), to map over devices."""
 
+    loss_step = make_loss_step(loss)
+
     def eval_step(variables, batch):
         people, scores = estimate(variables, batch["image"])
-        model_state = {key: value for key, value in variables.items() if key != "params"}
-        total, (count, _, _) = loss(variables["params"], model_state, batch, None)
-        return {"people": people, "scores": scores, "loss": total, "count": count}
+        return {"people": people, "scores": scores, **loss_step(variables, batch)}
 
     return eval_step
+
+
+def make_loss_step(loss):
+    """(variables, batch) -> the loss's sum and count, to map over devices."""
+
+    def loss_step(variables, batch):
+        model_state = {key: value for key, value in variables.items() if key != "params"}
+        total, (count, _, _) = loss(variables["params"], model_state, batch, None)
+        return {"loss": total, "count": count}
+
+    return loss_step
 
 
 def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, gather=np.asarray):
@@ -93,6 +104,21 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
         metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
     metrics |= figures.pck_metrics(correct, labelled, skeleton)
     return metrics | {"loss": float(loss[0] / loss[1])}, images
+
+
+def evaluate_loss(loss_step, variables, batches, gather=np.asarray):
+    """{"score", "loss"} over one pass of batches, of a network that finds nobody: PAFs alone.
+
+    Args:
+      loss_step: (variables, batch) -> {"loss", "count"}, mapped over devices.
+      variables, batches, gather: as for `evaluate_batches`.
+    """
+    total = np.zeros(2)
+    for batch, _ in batches:
+        result = loss_step(variables, batch)
+        total += np.sum(gather(np.stack([result["loss"], result["count"]], -1)), 0)
+    loss = float(total[0] / total[1])
+    return {"score": -loss, "loss": loss}
 
 
 def _image_mask(mask, to_image, stride):

@@ -6,12 +6,13 @@ import numpy as np
 from danceflax.pose.targets import make_targets
 
 
-def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode):
+def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
     """Builds the loss of a batch.
 
     Args:
-      apply: (variables, images uint8 [B, H, W, 3]) -> the network's `Maps`.
+      apply: of `on_images`.
       skeleton, stride, sigma, limb_width, mode: as in `make_targets`.
+      train: batch norm uses the batch's statistics and updates the running ones.
 
     Returns:
       loss(params, model_state, batch, rng) -> (sum over stages and samples, (number of samples,
@@ -20,7 +21,12 @@ def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode):
 
     def loss(params, model_state, batch, rng):
         del rng  # these networks draw nothing
-        maps = apply({"params": params, **model_state}, batch["image"])
+        variables = {"params": params, **model_state}
+        if train:
+            maps, new_state = apply(variables, batch["image"], train=True)
+            model_state = model_state | new_state
+        else:
+            maps = apply(variables, batch["image"])
         heatmaps, pafs = make_targets(
             batch["people"], skeleton, maps.pafs[0].shape[1:3], stride, sigma, limb_width, mode
         )

@@ -129,6 +129,11 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
 
     def predict_maps(variables, images):
         maps = apply(variables, images)
+        if not maps.heatmaps:
+            raise UserError(
+                "a network without heatmap stages finds nobody; it is for the pose stream of a "
+                "classifier"
+            )
         heatmaps, pafs = maps.heatmaps[-1], maps.pafs[-1]
         if flip:
             mirrored = apply(variables, images[:, :, ::-1])

@@ -1,12 +1,14 @@
 """The training of a pose network, as `training/train.py` takes it."""
 
 import functools
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from danceflax import skeleton as skeletons
-from danceflax.data.sources import Subset, open_source
+from danceflax.data.sources import Subset, open_sets
+from danceflax.errors import UserError
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
@@ -14,7 +16,12 @@ from danceflax.models.registry import create_model, describe
 from danceflax.pose.augment import augment, letterbox
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.draw import make_panel
-from danceflax.pose.evaluate import evaluate_batches, make_eval_step
+from danceflax.pose.evaluate import (
+    evaluate_batches,
+    evaluate_loss,
+    make_eval_step,
+    make_loss_step,
+)
 from danceflax.pose.loss import make_loss
 from danceflax.pose.predict import make_estimator
 from danceflax.training import devices
@@ -31,8 +38,8 @@ def make_task(config: ConfigDict) -> Task:
       UserError: something that the config names is missing or does not fit.
     """
     data, skeleton = config.data, skeletons.load(config.model.skeleton)
-    train_source = open_source(data, data.train_split, skeleton, training=True)
-    val_source = Subset(open_source(data, data.val_split, skeleton), config.eval.limit)
+    train_source, validation = open_sets(data, skeleton)
+    validation = {name: Subset(source, config.eval.limit) for name, source in validation.items()}
     model = create_model(**config.model)
     variables = initialise(model, jnp.zeros((1, STRIDE, STRIDE, 3)), config.seed)
     normalisation = config.normalisation.to_dict()
@@ -42,34 +49,71 @@ def make_task(config: ConfigDict) -> Task:
         )
     apply = on_images(model, normalisation)
     targets = dict(stride=STRIDE, **config.targets)
-    loss = make_loss(apply, skeleton, **targets)
+    loss = make_loss(apply, skeleton, **targets, train=True)
     shape = dict(stride=STRIDE, max_people=data.max_people)
     crop = functools.partial(augment, skeleton=skeleton, **shape, **config.augment)
     whole = functools.partial(letterbox, size=config.eval.size, **shape)
+    finds_people = getattr(model, "heatmap_stages", 1) > 0
+    shown = choose_shown(config, validation, finds_people)
 
     def begin(variables, read, workdir):
         del variables, workdir  # nothing is computed ahead
+        validate = make_validate()
+
+        def evaluate(variables):
+            metrics, pictures = {}, []
+            for name, source in validation.items():
+                batches = read(source, whole, config.eval.batch_size, training=False)
+                found, picture = validate(variables, batches, source.annotations)
+                metrics |= {f"{name}/{key}" if name else key: found[key] for key in found}
+                pictures.append(picture)
+            if missing := [name for name in shown if name not in metrics]:
+                raise UserError(
+                    f"validation gives no figure {missing[0]!r} (config.eval.score); it gives "
+                    f"{', '.join(metrics)}"
+                )
+            return metrics, pictures[0]
+
+        return Work(train_source, crop, loss, evaluate)
+
+    def make_validate():
+        """validate(variables, batches, annotations) -> (figures, picture)."""
+        running_loss = make_loss(apply, skeleton, **targets)
+        gather = devices.gather_from_processes
+        if not finds_people:
+            step = devices.map_inference(make_loss_step(running_loss))
+            return lambda variables, batches, _: (
+                evaluate_loss(step, variables, batches, gather),
+                None,
+            )
         decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
         estimate = make_estimator(
             apply, skeleton, decode, stride=STRIDE, flip=config.eval.flip, scales=config.eval.scales
         )
-        eval_step = devices.map_inference(make_eval_step(estimate, loss))
+        step = devices.map_inference(make_eval_step(estimate, running_loss))
         draw = make_panel(apply, decode, skeleton, config.eval.pictures, **targets)
 
-        def evaluate(variables):
-            batches = read(val_source, whole, config.eval.batch_size, training=False)
+        def validate(variables, batches, annotations):
             batches, picture = draw(variables, batches)
-            metrics, _ = evaluate_batches(
-                eval_step,
-                variables,
-                batches,
-                skeleton,
-                val_source.annotations,
-                devices.gather_from_processes,
-            )
-            return metrics, picture
+            figures, _ = evaluate_batches(step, variables, batches, skeleton, annotations, gather)
+            return figures, picture
 
-        return Work(train_source, crop, loss, evaluate)
+        return validate
 
-    groups, description = config.optimizer.groups, describe(model, skeleton, normalisation)
-    return Task("images", SHOWN, variables, groups, description, begin)
+    groups = config.optimizer.groups.to_dict()
+    if not finds_people:
+        groups.pop("heatmap", None)
+    description = describe(model, skeleton, normalisation)
+    return Task("images", shown, variables, groups, description, begin)
+
+
+def choose_shown(config: ConfigDict, sets: Iterable[str], finds_people: bool) -> tuple[str, ...]:
+    """The figures on the screen, the score first: `config.eval.score`, else AP of the first set.
+
+    Args:
+      sets: names of what is validated on.
+      finds_people: False for a network that gives PAFs alone, of which only the loss is known.
+    """
+    names = SHOWN if finds_people else ("score", "loss")
+    shown = [f"{name}/{figure}" if name else figure for name in sets for figure in names]
+    return tuple(dict.fromkeys([config.eval.get("score") or shown[0], *shown]))

@@ -7,9 +7,9 @@ import optax
 
 from danceflax.errors import UserError
 from danceflax.io.console import print_table
+from danceflax.training.schedules import make_momentum, make_schedule
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("constant", "cosine", "multistep")
 
 
 def parameter_paths(params):
@@ -67,34 +67,6 @@ def label_parameters(params, groups):
     return labels
 
 
-def make_schedule(group, steps, where):
-    """Learning rate as a function of the step: warm-up, then the group's schedule.
-
-    Args:
-      group: lr, schedule, warmup_steps, milestones (fractions of `steps`), gamma, final_lr_ratio.
-      steps: optimizer steps of the whole training.
-      where: the group's name in error messages.
-    """
-    lr, warmup = group["lr"], group["warmup_steps"]
-    rest = max(1, steps - warmup)
-    if group["schedule"] == "constant":
-        schedule = optax.constant_schedule(lr)
-    elif group["schedule"] == "cosine":
-        schedule = optax.cosine_decay_schedule(lr, rest, group["final_lr_ratio"])
-    elif group["schedule"] == "multistep":
-        bounds = {round(m * steps) - warmup: group["gamma"] for m in group["milestones"]}
-        schedule = optax.piecewise_constant_schedule(lr, bounds)
-    else:
-        raise UserError(
-            f"optimizer.groups.{where}.schedule {group['schedule']!r}; "
-            f"choose {', '.join(SCHEDULES)}"
-        )
-    if not warmup:
-        return schedule
-    ramp = optax.linear_schedule(lr / warmup, lr, warmup)
-    return optax.join_schedules([ramp, schedule], [warmup])
-
-
 def _is_bias(params):
     return jax.tree.map(lambda path: path.endswith("/bias"), parameter_paths(params))
 
@@ -104,17 +76,17 @@ def _decays(params):
     return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
-def _group_transform(group, schedule, where):
+def _group_transform(group, schedule, momentum, where):
     kind = group["optimizer"]
     mask = None if group["decay_biases"] else _decays
     decay = optax.add_decayed_weights(group["weight_decay"], mask)
-    adam = optax.scale_by_adam(group["b1"], group["b2"], group["eps"])
-    if kind == "adamw":
-        chain = [adam, decay]
-    elif kind == "adam":  # L2 in the gradient, as in Caffe
-        chain = [decay, adam]
+    # What follows a schedule of its own reads it from the optimizer's state.
+    moving = optax.inject_hyperparams if callable(momentum) else lambda transform: transform
+    if kind in ("adamw", "adam"):
+        adam = moving(optax.scale_by_adam)(momentum, group["b2"], group["eps"])
+        chain = [adam, decay] if kind == "adamw" else [decay, adam]  # L2 in the gradient, as Caffe
     elif kind == "sgd":
-        chain = [decay, optax.trace(group["momentum"], group["nesterov"])]
+        chain = [decay, moving(optax.trace)(momentum, group["nesterov"])]
     else:
         raise UserError(
             f"optimizer.groups.{where}.optimizer {kind!r}; choose {', '.join(OPTIMIZERS)}"
@@ -140,7 +112,8 @@ def make_optimizer(config, labels, steps):
     for name, group in config["groups"].items():
         if group["train"]:
             schedules[name] = make_schedule(group, steps, name)
-            transforms[name] = _group_transform(group, schedules[name], name)
+            momentum = make_momentum(group, steps, name)
+            transforms[name] = _group_transform(group, schedules[name], momentum, name)
         else:
             transforms[name] = optax.set_to_zero()
     if not schedules:

