@@ -1,8 +1,10 @@
 """What all tests share: JAX on the CPU with a compilation cache, the real data, made-up roots."""
 
+import contextlib
 import json
 import os
 import pathlib
+import subprocess
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -54,3 +56,18 @@ def write_split(path, names, prefix="data/letsdance/frames/"):
     """Writes a frame split CSV of names <dance>/<file>."""
     rows = [f"{prefix}{name},{name.split('/')[0]}" for name in names]
     path.write_text("\n".join(["file_path,dance_type", *rows]) + "\n")
+
+
+@contextlib.contextmanager
+def small_disk(folder, megabytes):
+    """A file system of its own, in memory; skips the test where none may be mounted."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m"]
+    try:
+        subprocess.run(["mount", *options, "none", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -77,7 +77,7 @@ def test_training_reports_and_saves(trained):
     assert {"AP", "AP50", "coco17/AP", "PCK", "loss"} <= set(lines[-1])
     assert lines[0]["loss"] > lines[-2]["loss"] > 0
     assert list((workdir / "tensorboard").iterdir())
-    assert [path.name for path in (workdir / "checkpoints").iterdir()] == [str(STEPS)]
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"4", "6", "8"}
 
 
 def test_killed_and_resumed_is_bit_for_bit_the_same(root, trained, tmp_path):

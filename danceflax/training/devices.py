@@ -80,9 +80,9 @@ def to_global(tree):
     return jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, tree)
 
 
-def to_local(tree):
-    """The process's own copy of restored arrays, as numpy."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
+def tell_all(number):
+    """The whole number that the first process gives, in every process."""
+    return int(multihost_utils.broadcast_one_to_all(np.int64(number)))
 
 
 def gather_from_processes(array):
