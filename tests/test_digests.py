@@ -100,7 +100,9 @@ def test_every_flipped_bit_is_found(workdir):
     step = workdir / "checkpoints" / "3"
     rng = random.Random(0)
     files = [step / line.split("  ")[1] for line in (step / digests.NAME).read_text().splitlines()]
-    assert {"model", "training", "config", "metrics"} <= {f.relative_to(step).parts[0] for f in files}
+    assert {"model", "training", "config", "metrics"} <= {
+        f.relative_to(step).parts[0] for f in files
+    }
     for file in files:
         whole = file.read_bytes()
         for _ in range(3):

@@ -82,6 +82,7 @@ def fit(
         while step < config.steps and not stopping:
             batch, names = next(batches)
             state, metrics = train_step(state, devices.shard(batch))
+            stop.begin()
             step += 1
             # The host reads step N - 1 while the devices work on step N.
             window = look(pending, window)
