@@ -71,3 +71,12 @@ def small_disk(folder, megabytes):
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill_disk(folder):
+    """Writes a file until no byte more fits; its path."""
+    path = folder / "filler"
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return path

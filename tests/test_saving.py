@@ -1,6 +1,5 @@
 """Checkpoints go on with any number of devices and processes, and survive a full disk."""
 
-import errno
 import os
 import pathlib
 import socket
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import small_disk
+from conftest import fill_disk, small_disk
 
 from danceflax.errors import UserError
 from danceflax.training import devices, digests
@@ -92,14 +91,7 @@ def test_a_full_disk_is_survived(tmp_path, capfd):
         state = [make_state(step, seed=step, size=10_000) for step in range(9)]
         saver.save(state[1])
         saver._settle()
-        filler = disk / "filler"
-        with open(filler, "wb", buffering=0) as file:
-            while True:
-                try:
-                    file.write(bytes(4096))
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
-                    break
+        filler = fill_disk(disk)
         for step in (2, 3):
             saver.save(state[step])
         saver._settle()

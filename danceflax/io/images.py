@@ -63,7 +63,8 @@ def decode_image(data, where):
 def encode_image(image: UInt8[np.ndarray, "H W 3"], suffix: str, quality: int = 95) -> bytes:
     """An RGB image as the bytes of a file; `quality` is a JPEG's, 1 to 100."""
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    return cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix.lower() in (".jpg", ".jpeg") else []
+    return cv2.imencode(suffix, bgr, options)[1].tobytes()
 
 
 def write_image(path: str | os.PathLike, image: UInt8[np.ndarray, "H W 3"]) -> None:
