@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from danceflax.errors import BadSampleError
+from danceflax.io import files
 from danceflax.io.files import write_bytes
 
+MAX_BYTES = 256_000_000  # of a picture's file
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
@@ -33,7 +35,7 @@ def read_image(path, where=None):
 def read_bytes(path, where):
     """A file's bytes. Raises BadSampleError: it cannot be read."""
     try:
-        return pathlib.Path(path).read_bytes()
+        return files.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
 
