@@ -141,7 +141,7 @@ def test_sigterm_saves_and_says_how_to_go_on(root, tmp_path):
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(60) == 143
     assert "stopped by SIGTERM" in rest and "the same command goes on" in rest
     assert [p.name for p in (tmp_path / "c" / "checkpoints").iterdir() if p.name.isdigit()]
 

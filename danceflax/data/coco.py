@@ -24,6 +24,8 @@ class CocoSource:
 
     Attributes:
       annotations: path of the annotation file, for evaluation.
+      home: a folder that is there as long as the data are.
+      home: a folder that is there as long as the data are.
       image_ids: [N] int, each record's image.
       skeleton: the records' skeleton.
     """
@@ -41,7 +43,7 @@ class CocoSource:
         Raises:
           UserError: the folder or file is missing, is not in the COCO format, or holds no sample.
         """
-        self.images = pathlib.Path(images)
+        self.images = self.home = pathlib.Path(images)
         self.annotations = str(annotations)
         self.skeleton = skeleton
         if not self.images.is_dir():

@@ -9,12 +9,18 @@ import os
 import pathlib
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from danceflax.errors import UserError
 
 PARTIAL = ".partial"  # how the names of files end that are not whole yet
+PAUSES = (0.1, 0.4, 1.6, 6.4)  # seconds between attempts to read
+PASSING = {
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EAGAIN,
+    errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -85,8 +91,23 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
 
 
 def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
-    """The bytes of a file of at most `limit`. Raises OSError: it is larger, or no file, or there is
-    none, or never can be."""
+    """The bytes of a file of at most `limit`. What a disk far away may say for a moment is borne
+    for some seconds.
+
+    Raises:
+      OSError: the file is larger, or no file, or there is none, or never can be.
+    """
+    for pause in PAUSES:
+        try:
+            return _read_bytes(path, limit)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+        time.sleep(pause)
+    return _read_bytes(path, limit)
+
+
+def _read_bytes(path, limit):
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError:  # a NUL in its name

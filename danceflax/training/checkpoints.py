@@ -16,7 +16,6 @@ import orbax.checkpoint as ocp
 from danceflax.errors import UserError
 from danceflax.io.files import write_folder
 from danceflax.training import digests
-from danceflax.training.saving import resume, save_state  # noqa: F401
 
 
 def save_model(directory, variables, config):

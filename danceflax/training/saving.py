@@ -18,8 +18,6 @@ from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
 
-KEEP = 3  # of the latest checkpoints, beside the best
-PATIENCE = 3  # checkpoints in a row that may fail before the run ends
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
 
 
@@ -32,21 +30,22 @@ class Saver:
     Args:
       workdir: the training's directory.
       description: JSON-like, what `checkpoints.load_model` returns as the config.
+      keep: how many of the latest stay, beside the best.
       patience: how many saves in a row may fail.
 
     Raises:
       UserError: the workdir cannot be written to, or has checkpoints of which none is whole.
     """
 
-    def __init__(self, workdir, description, patience=PATIENCE):
+    def __init__(self, workdir, description, keep=3, patience=3):
         self.folder = pathlib.Path(workdir).absolute() / digests.FOLDER
         self._description, self._patience = description, patience
-        self._failed = 0  # saves in a row
+        self._failed, self._closed = 0, False  # failed saves in a row
         self._saving = None  # the step that is being written
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.step = _agree(functools.partial(digests.find_whole, self.folder))
-        self._manager = _open_manager(self.folder)
+        self._manager = _open_manager(self.folder, keep)
 
     def restore(self, state):
         """The latest whole state, as numpy arrays, or None when nothing is saved.
@@ -81,7 +80,7 @@ class Saver:
         )
 
     def save(self, state, score=None):
-        """Starts saving a `TrainState`; training may go on at once.
+        """Starts saving a `TrainState`, unless its step is saved; training may go on at once.
 
         Args:
           state: replicated or not.
@@ -91,7 +90,10 @@ class Saver:
           UserError: too many saves in a row have failed.
         """
         self._settle()
-        self._saving = int(state.step)
+        step = int(jax.device_get(state.step))
+        if step in self._manager.all_steps():
+            return
+        self._saving = step
         items = ocp.args.Composite(
             model=ocp.args.StandardSave(devices.to_global(state.variables)),
             training=ocp.args.StandardSave(devices.to_global(_training(state))),
@@ -105,6 +107,9 @@ class Saver:
 
     def close(self):
         """Waits for the last save. Raises UserError: it has failed."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             self._settle()
             if self._failed:
@@ -158,8 +163,12 @@ class Saver:
         return f"the last whole one is {max(steps)}" if steps else "there is no earlier one"
 
 
-def resume(workdir, state, description):
+def resume(workdir, state, description, **options):
     """Where a training goes on, if it was begun before.
+
+    Args:
+      workdir, description, options: of the `Saver`.
+      state: a fresh state, of `create_state`.
 
     Returns:
       (its `Saver`, the saved or else the given state, replicated).
@@ -167,14 +176,14 @@ def resume(workdir, state, description):
     Raises:
       UserError: see `Saver` and `Saver.restore`.
     """
-    saver = Saver(workdir, description)
+    saver = Saver(workdir, description, **options)
     restored = saver.restore(state)
     if restored:
         console.print(f"resuming {workdir} after step {int(restored.step)}")
     return saver, devices.replicate(restored or state)
 
 
-def _open_manager(folder):
+def _open_manager(folder, keep):
     def score(metrics):
         return metrics.get("score", -np.inf)
 
@@ -183,7 +192,7 @@ def _open_manager(folder):
             for path in digests.list_unfinished(folder):
                 digests.write_digests(path)
 
-    latest, best = checkpoint_managers.LatestN(KEEP), checkpoint_managers.BestN(
+    latest, best = checkpoint_managers.LatestN(keep), checkpoint_managers.BestN(
         get_metric_fn=score, reverse=False, n=1
     )  # fmt: skip
     return ocp.CheckpointManager(
@@ -272,7 +281,3 @@ def _brief(value):
         options = value.get("options", {})
         return " ".join([value["name"], *(f"{k}={v}" for k, v in options.items())])
     return str(value)
-
-
-def save_state(saver, state, _, score=None):  # XXX until the loop calls the saver
-    saver.save(state, score)
