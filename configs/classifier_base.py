@@ -80,6 +80,7 @@ def get_config(streams=("rgb",)):
     config.data.fps = 0.0  # the clips' own frames a second; 0: every clip lasts 10 s
     config.data.threads = 8  # threads that read and augment
     config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen
+    config.data.patience = 300.0  # seconds to wait for a data set that has gone, before ending
 
     config.loss = ConfigDict()
     config.loss.label_smoothing = 0.0  # share of each label spread over all classes
@@ -117,6 +118,9 @@ def get_config(streams=("rgb",)):
     config.log_every = 50  # steps between lines of metrics.jsonl
     config.eval_every = 1_000  # steps between evaluations
     config.save_every = 500  # steps between checkpoints
+    config.save_keep = 3  # latest checkpoints that stay, beside the best
+    config.save_patience = 3  # checkpoints in a row that may fail before the training ends
+    config.lost_after = 60  # seconds without a sign of another process until the others end
     return config
 
 

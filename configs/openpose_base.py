@@ -81,6 +81,7 @@ def get_config():
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment
     config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen
+    config.data.patience = 300.0  # seconds to wait for a data set that has gone, before ending
 
     config.augment = ConfigDict()
     config.augment.size = (368, 368)  # height and width of the crop, pixels, multiples of 8
@@ -138,6 +139,9 @@ def get_config():
     config.log_every = 100  # steps between lines of metrics.jsonl
     config.eval_every = 5_000  # steps between evaluations
     config.save_every = 1_000  # steps between checkpoints
+    config.save_keep = 3  # latest checkpoints that stay, beside the best
+    config.save_patience = 3  # checkpoints in a row that may fail before the training ends
+    config.lost_after = 60  # seconds without a sign of another process until the others end
     return config
 
 

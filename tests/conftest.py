@@ -1,8 +1,10 @@
 """What all tests share: JAX on the CPU with a compilation cache, the real data, made-up roots."""
 
+import contextlib
 import json
 import os
 import pathlib
+import subprocess
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -73,3 +75,27 @@ def random_variables(model, inputs):
         return rng.uniform(low, high, x.shape).astype(np.float32)
 
     return jax.tree.map_with_path(fill, jax.eval_shape(model.init, jax.random.key(0), inputs))
+
+
+@contextlib.contextmanager
+def small_disk(folder, megabytes):
+    """A file system of its own, in memory; skips the test where none may be mounted."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m"]
+    try:
+        subprocess.run(["mount", *options, "none", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill_disk(folder):
+    """Writes a file until no byte more fits; its path."""
+    path = folder / "filler"
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return path

@@ -77,7 +77,7 @@ def test_training_reports_and_saves(trained):
     assert {"AP", "AP50", "coco17/AP", "PCK", "loss"} <= set(lines[-1])
     assert lines[0]["loss"] > lines[-2]["loss"] > 0
     assert list((workdir / "tensorboard").iterdir())
-    assert [path.name for path in (workdir / "checkpoints").iterdir()] == [str(STEPS)]
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"4", "6", "8"}
 
 
 def test_killed_and_resumed_is_bit_for_bit_the_same(root, trained, tmp_path):
@@ -141,7 +141,7 @@ def test_sigterm_saves_and_says_how_to_go_on(root, tmp_path):
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(60) == 143
     assert "stopped by SIGTERM" in rest and "the same command goes on" in rest
     assert [p.name for p in (tmp_path / "c" / "checkpoints").iterdir() if p.name.isdigit()]
 

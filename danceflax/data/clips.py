@@ -54,7 +54,7 @@ class ClipSource:
           UserError: no such root or split; a dance is not among class_names.
         """
         self.root, self._fps = pathlib.Path(root), fps
-        self._frames = self.root / find_folder(root, FRAME_FOLDERS)
+        self._frames = self.home = self.root / find_folder(root, FRAME_FOLDERS)
         keypoints = next((f for f in KEYPOINT_FOLDERS if (self.root / f).is_dir()), "keypoints")
         self._folders = {
             "rgb": str(self._frames),

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from danceflax.data import coco_checks
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import read_image
 from danceflax.skeleton import COCO17_JOINTS, FOOT_JOINTS, convert_joints
@@ -27,6 +27,8 @@ class CocoSource:
 
     Attributes:
       annotations: path of the annotation file, for evaluation.
+      home: a folder that is there as long as the data are.
+      home: a folder that is there as long as the data are.
       image_ids: [N] int, each record's image.
       skeleton: the records' skeleton.
     """
@@ -44,7 +46,7 @@ class CocoSource:
         Raises:
           UserError: the folder or file is missing, is not in the COCO format, or holds no sample.
         """
-        self.images = pathlib.Path(images)
+        self.images = self.home = pathlib.Path(images)
         self.annotations = str(annotations)
         self.skeleton = skeleton
         if not self.images.is_dir():
@@ -82,46 +84,43 @@ class CocoSource:
         image_id = self.image_ids[index].item()
         file = self._files[image_id]
         where = f"{self.images / file} (image {image_id} of {self.annotations})"
-        image = read_image(self.images / file, where)
+        people, boxes, labelled = self._labels(image_id, where)
+        image = read_image(coco_checks.find_image(self.images, file, where), where)
         if image.shape[:2] != self._sizes[image_id]:
             (height, width), found = self._sizes[image_id], image.shape
             raise BadSampleError(
                 f"{where}: {found[1]}x{found[0]} pixels; the annotations say {width}x{height}"
             )
-        people, boxes, labelled = self._labels(image_id)
         return {
             "image": image,
             "people": people,
             "boxes": boxes,
-            "mask": self._mask(image_id),
+            "mask": self._mask(image_id, where),
             "labelled": labelled,
             "main": int(self._mains[index]),
             "name": file,
             "id": image_id,
         }
 
-    def _labels(self, image_id):
+    def _labels(self, image_id, where):
         """people [P, J, 3], boxes [P, 4] and labelled [J]: feet count if everybody has theirs."""
         entries = self._people.get(image_id, [])
         joints = COCO17_JOINTS
         if entries and all(len(keypoints) > len(COCO17_JOINTS) for keypoints, _ in entries):
             joints = COCO17_JOINTS + FOOT_JOINTS
+        coco_checks.check_people(*zip(*entries, strict=True) if entries else ((), ()), where)
         people = [keypoints[: len(joints)] for keypoints, _ in entries]
         people, labelled = convert_joints(np.array(people), joints, self.skeleton.joints)
         boxes = np.array([box for _, box in entries], np.float32).reshape(-1, 4)
         return people, boxes, labelled
 
-    def _mask(self, image_id):
+    def _mask(self, image_id, where):
         """uint8 [H, W], 0 over crowds and people without keypoints; None if there are none."""
         if image_id not in self._unlabelled:
             return None
-        height, width = self._sizes[image_id]
-        mask = np.ones((height, width), np.uint8)
+        mask = np.ones(self._sizes[image_id], np.uint8)
         for segmentation in self._unlabelled[image_id]:
-            if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
-                segmentation = coco_mask.frPyObjects(segmentation, height, width)
-            covered = coco_mask.decode(segmentation)
-            mask[covered.reshape(height, width, -1).any(-1)] = 0
+            mask[coco_checks.decode_mask(segmentation, *mask.shape, where)] = 0
         return mask
 
 
@@ -181,10 +180,8 @@ def _read_person(person, path):
             f"{path}: annotation {person['id']} has {len(values) / 3:g} keypoints; expected 17, or "
             f"23 with feet"
         )
-    keypoints = np.array(values, np.float32).reshape(-1, 3)
-    if not np.isfinite(keypoints).all():
-        raise UserError(f"{path}: annotation {person['id']} has a keypoint that is not a number")
-    return keypoints, np.array(person["bbox"], np.float32)
+    with np.errstate(over="ignore"):  # what a float32 cannot hold is refused with its image
+        return np.array(values, np.float32).reshape(-1, 3), np.array(person["bbox"], np.float32)
 
 
 def _load(path):
@@ -193,19 +190,10 @@ def _load(path):
         data = json.loads(pathlib.Path(path).read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(data, dict) or not {"images", "annotations"} <= set(data):
-        raise UserError(f"{path}: not in the COCO format; expected the keys images and annotations")
+    coco_checks.check_file(data, path)
     people = {}
-    needed = {"id", "image_id", "keypoints", "bbox", "area", "segmentation"}
     for person in data["annotations"]:
-        if missing := needed - set(person):
-            raise UserError(
-                f"{path}: annotation {person.get('id')} lacks {', '.join(sorted(missing))}; "
-                f"expected a person_keypoints_*.json"
-            )
         people.setdefault(person["image_id"], []).append(person)
-    if not data["images"]:
-        raise UserError(f"{path}: lists no image")
     return data["images"], people

@@ -37,6 +37,7 @@ class LetsDanceSource:
 
     Attributes:
       files: [N] bytes, `<dance>/<file>` of each frame; record i's name is ROOT's folder and that.
+      home: a folder that is there as long as the data are.
       skeleton: the records' skeleton.
     """
 
@@ -55,6 +56,7 @@ class LetsDanceSource:
         self.skeleton = skeleton
         self.frame_folder = find_folder(self.root, FRAME_FOLDERS)
         self.keypoint_folder = find_folder(self.root, KEYPOINT_FOLDERS)
+        self.home = self.root / self.frame_folder
         self.split_file = (
             None if split == "all" else splits.find_split(self.root, split, splits.FRAME_LISTS)
         )

@@ -9,11 +9,11 @@ The content tells the format, not the name. `skeleton.convert_joints` does the r
 """
 
 import json
-import pathlib
 
 import numpy as np
 
 from danceflax.errors import BadSampleError
+from danceflax.io.files import read_bytes
 from danceflax.skeleton import (
     ABSENT,
     BODY25,
@@ -27,6 +27,9 @@ CPM14_JOINTS = (
     "head neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
     "right_hip right_knee right_ankle left_hip left_knee left_ankle"
 ).split()
+
+MAX_BYTES = 8_000_000  # of a frame's file; a hundred people take some 200,000
+MAX_COORDINATE = 100_000  # pixels; no picture is so large, and float32 still knows halves of them
 
 # OpenPose: number of values a person -> joint names.
 _OPENPOSE_JOINTS = {75: BODY25.joints, 54: COCO18.joints}
@@ -49,12 +52,12 @@ def read_keypoints(path, where=None):
       joints: tuple of the n joint names.
 
     Raises:
-      BadSampleError: the file is missing, of another tool, has a wrong number of joints, or numbers
-        that are not finite.
+      BadSampleError: the file is missing, too large, of another tool, has a wrong number of joints,
+        or coordinates that no picture has.
     """
     where = where or path
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise BadSampleError(f"{where}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -76,6 +79,12 @@ def parse_keypoints(text, where):
     if not np.isfinite(people).all():
         person = int(np.argwhere(~np.isfinite(people))[0][0])
         raise BadSampleError(f"{where}: person {person} has a coordinate that is not a number")
+    if (far := np.abs(people[..., :2]).max(-1) > MAX_COORDINATE).any():
+        person, joint = np.argwhere(far)[0]
+        x, y, _ = people[person, joint]
+        raise BadSampleError(
+            f"{where}: person {person} has a {joints[joint]} at ({x:g}, {y:g}); expected pixels"
+        )
     people[people[..., 2] <= 0] = ABSENT
     return people, tuple(joints)
 

@@ -7,8 +7,10 @@ neither threads nor the number of processes change what is learned.
 
 import functools
 import logging
+import os
 import sys
 import threading
+import time
 
 import cv2
 import grain
@@ -38,9 +40,11 @@ class TrainingBatches:
         process_index=0,
         process_count=1,
         max_bad_fraction=0.01,
+        patience=0.0,
     ):
         """Arguments as for `make_loader`."""
         self._source, self._transform = source, transform
+        self._absence = Absence(source, patience)
         self._batch_size, self._seed = batch_size, seed
         self._slots = process_slots(batch_size, process_index, process_count)
         self._permutation = functools.lru_cache(maxsize=2)(self._permute)  # two at an epoch's end
@@ -68,10 +72,14 @@ class TrainingBatches:
         rng = np.random.default_rng([self._seed, g])
         index = self.draw(g)
         while True:
+            chance = rng.bit_generator.state
             try:
                 record = self._source[index]
                 item = self._transform(record, rng)
             except BadSampleError as error:
+                if self._absence.is_over():
+                    rng.bit_generator.state = chance
+                    continue
                 self._bad.add(index, error)
                 index = int(rng.integers(len(self._source)))
             else:
@@ -95,9 +103,11 @@ class EvaluationBatches:
         process_index=0,
         process_count=1,
         max_bad_fraction=0.01,
+        patience=0.0,
     ):
         """Arguments as for `make_loader`; transform takes the record only."""
         self._source, self._transform = source, transform
+        self._absence = Absence(source, patience)
         self._batch_size = batch_size
         self._slots = process_slots(batch_size, process_index, process_count)
         self._bad = BadSamples(max_bad_fraction, len(source))
@@ -118,6 +128,8 @@ class EvaluationBatches:
             record = self._source[index]
             item = self._transform(record)
         except BadSampleError as error:
+            if self._absence.is_over():
+                return self._sample(index)
             self._bad.add(index, error)
             return None
         self._bad.count()
@@ -129,6 +141,43 @@ class EvaluationBatches:
         if found is None:
             raise UserError(f"{self._source}: no sample can be read")
         return found
+
+
+class Absence:
+    """Tells a sample that is bad from a data set that has gone for a while, and waits for that.
+
+    Args:
+      source: with an attribute `home`, a path that is there as long as its data are.
+      patience: seconds to wait; 0 does not look.
+    """
+
+    def __init__(self, source, patience):
+        self._home, self._patience = getattr(source, "home", None), patience
+        self._lock = threading.Lock()
+
+    def is_over(self):
+        """True once the data set has come back; False if it never went.
+
+        Raises:
+          UserError: it has not come back in time.
+        """
+        if not self._home or not self._patience or os.path.exists(self._home):
+            return False
+        with self._lock:  # one thread waits and tells; the others find it back, or wait as well
+            pause, end = 0.1, time.monotonic() + self._patience
+            if not os.path.exists(self._home):
+                logging.warning(
+                    "%s has gone; waiting %g s for it to come back", self._home, self._patience
+                )
+            while not os.path.exists(self._home):
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"{self._home} has gone and did not come back in {self._patience:g} s "
+                        "(config.data.patience)"
+                    )
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+        return True
 
 
 class BadSamples:
@@ -174,6 +223,7 @@ def make_loader(
     process_index=0,
     process_count=1,
     max_bad_fraction=0.01,
+    patience=0.0,
 ):
     """Iterates over (batch, names), made ahead by threads.
 
@@ -191,6 +241,7 @@ def make_loader(
       process_index, process_count: each process gets its slice of every batch.
       max_bad_fraction: share of unreadable samples to bear. They are logged once each; training
         takes another sample instead, evaluation gives weight 0.
+      patience: seconds to wait for a data set that has gone as a whole; see `Absence`.
 
     Returns:
       An iterator of (dict of arrays [B / process_count, ...], list of names).
@@ -203,6 +254,7 @@ def make_loader(
         process_index=process_index,
         process_count=process_count,
         max_bad_fraction=max_bad_fraction,
+        patience=patience,
     )
     if training:
         batches = TrainingBatches(source, transform, batch_size, seed, **options)

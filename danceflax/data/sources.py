@@ -140,6 +140,7 @@ class Subset:
     def __init__(self, source, limit):
         self._source = source
         self.annotations = getattr(source, "annotations", None)
+        self.home = getattr(source, "home", None)
         count = min(limit or len(source), len(source))
         self._indices = np.linspace(0, len(source) - 1, count).round().astype(int)
 

@@ -1,6 +1,7 @@
 """The screen: what is said, tables, and how far some work is."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -11,9 +12,22 @@ from rich.table import Table
 LINE_SECONDS = 10.0  # between the lines of a log file
 FILE_WIDTH = 200  # columns of a table in a file, where nothing wraps
 
+
+class _Screen(Console):
+    """What cannot be shown, for a full disk or a closed pipe, stops no work."""
+
+    def print(self, *args, **options):
+        with contextlib.suppress(OSError):
+            super().print(*args, **options)
+
+    def on_broken_pipe(self):
+        with open(os.devnull, "w") as nothing:  # where what is left in Python's buffer goes
+            os.dup2(nothing.fileno(), self.file.fileno())
+
+
 # The standard output. `quiet` is set in all processes of a run but the first.
-console = Console(soft_wrap=True, highlight=False, markup=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+console = _Screen(soft_wrap=True, highlight=False, markup=False)
+errors = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager

@@ -1,18 +1,26 @@
-"""Writing files: each appears whole, under its name, or not at all."""
+"""Files: each is written whole, under its name, or not at all; none is read without a bound."""
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from danceflax.errors import UserError
 
 PARTIAL = ".partial"  # how the names of files end that are not whole yet
+PAUSES = (0.1, 0.4, 1.6, 6.4)  # seconds between attempts to read
+PASSING = {
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EAGAIN,
+    errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
+}  # fmt: skip
 
 
 def require_free(paths: Iterable[str | os.PathLike], overwrite: bool = False) -> None:
@@ -93,6 +101,37 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
     """Writes rows as CSV, the header among them; see `write_whole`."""
     with write_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
+    """The bytes of a file of at most `limit`. What a disk far away may say for a moment is borne
+    for some seconds.
+
+    Raises:
+      OSError: the file is larger, or no file, or there is none, or never can be.
+    """
+    for pause in PAUSES:
+        try:
+            return _read_bytes(path, limit)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+        time.sleep(pause)
+    return _read_bytes(path, limit)
+
+
+def _read_bytes(path, limit):
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError:  # a NUL in its name
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+    with open(descriptor, "rb") as file:  # not blocking: someone may have put a pipe there
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
+    return data
 
 
 def sha256(path: str | os.PathLike) -> str:

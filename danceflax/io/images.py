@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from danceflax.errors import BadSampleError
+from danceflax.io import files
 from danceflax.io.files import write_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MAX_BYTES = 256_000_000  # of a picture's file
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
@@ -47,7 +49,7 @@ def find_image(path: str | os.PathLike) -> str:
 def read_bytes(path, where):
     """A file's bytes. Raises BadSampleError: it cannot be read."""
     try:
-        return pathlib.Path(path).read_bytes()
+        return files.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
 
@@ -77,7 +79,8 @@ def decode_image(data, where):
 def encode_image(image: UInt8[np.ndarray, "H W 3"], suffix: str, quality: int = 95) -> bytes:
     """An RGB image as the bytes of a file; `quality` is a JPEG's, 1 to 100."""
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    return cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix.lower() in (".jpg", ".jpeg") else []
+    return cv2.imencode(suffix, bgr, options)[1].tobytes()
 
 
 def write_image(path: str | os.PathLike, image: UInt8[np.ndarray, "H W 3"]) -> None:

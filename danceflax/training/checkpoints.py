@@ -1,23 +1,21 @@
 """Checkpoints: orbax directories that know what model they hold.
 
-A checkpoint directory has `model` (the variables to use the network with) and `config` (JSON:
-which network, skeleton or class names, normalisation, and the training config). One written during
-training adds `training` (step, optimizer state, raw parameters), at WORKDIR/checkpoints/STEP.
+A checkpoint directory has `model` (the variables to use the network with), `config` (JSON: which
+network, skeleton or class names, normalisation, and the training config) and SHA256SUMS. One
+written during training adds `training` (step, optimizer state, raw parameters), at
+WORKDIR/checkpoints/STEP; see `saving`.
 """
 
+import json
 import pathlib
-import re
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
 from danceflax.errors import UserError
-from danceflax.io.console import console
-from danceflax.training import devices
-
-FOLDER = "checkpoints"
+from danceflax.io.files import write_folder
+from danceflax.training import digests
 
 
 def save_model(directory, variables, config):
@@ -32,8 +30,12 @@ def save_model(directory, variables, config):
     args = ocp.args.Composite(
         model=ocp.args.StandardSave(variables), config=ocp.args.JsonSave(config)
     )
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(path, args)
+    with (
+        write_folder(path) as temporary,
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        checkpointer.save(temporary.absolute(), args, force=True)
+        digests.write_digests(temporary)
 
 
 def load_model(directory):
@@ -45,171 +47,65 @@ def load_model(directory):
       (variables as numpy arrays, config).
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: there is no checkpoint, or it is damaged.
     """
     path = find_model(directory)
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        config = checkpointer.restore(path, ocp.args.Composite(config=ocp.args.JsonRestore()))
+    if (path / digests.NAME).exists() and (damage := digests.find_damage(path)):
+        raise UserError(f"{path} is damaged: {damage}; bring back a copy, or name another step")
+    config = _read_config(path)
     # Without a target tree, and as numpy: the devices need not be those it was saved on.
     handler = ocp.PyTreeCheckpointHandler()
-    tree = handler.metadata(path / "model").tree
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(tree))
-    variables = handler.restore(path / "model", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    return variables, config["config"]
+    try:
+        tree = dict(handler.metadata(path / "model").tree)
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        args = ocp.args.PyTreeRestore(restore_args=as_numpy)
+        return handler.restore(path / "model", args=args), config
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: its model cannot be read: {reason}") from None
 
 
 def find_model(directory):
     """The directory of the checkpoint that `directory` means; see `load_model`."""
     path = pathlib.Path(directory).absolute()
-    if (path / "model").is_dir() and (path / "config").is_dir():
+    if _holds_model(path):
         return path
-    folder = path / FOLDER if (path / FOLDER).is_dir() else path
-    if folder.is_dir() and any(re.fullmatch(r"\d+", child.name) for child in folder.iterdir()):
-        with open_manager(folder.parent, folder=folder) as manager:
-            step = manager.best_step()
-            step = manager.latest_step() if step is None else step
-        if step is not None:
-            return folder / str(step)
+    folder = path / digests.FOLDER if (path / digests.FOLDER).is_dir() else path
+    steps = [folder / str(step) for step in digests.list_steps(folder)]
+    if steps := [step for step in steps if _holds_model(step)]:
+        return max(steps, key=_read_score)  # the latest of equals
     what = "holds no checkpoint" if path.exists() else "does not exist"
     raise UserError(
-        f"{directory} {what}; name a training's workdir, a step under its {FOLDER}/, or what "
-        "convert_weights.py wrote"
+        f"{directory} {what}; name a training's workdir, a step under its {digests.FOLDER}/, or "
+        "what convert_weights.py wrote"
     )
 
 
-def resume(workdir, state, config):
-    """Where a training goes on, if it was begun before.
-
-    Args:
-      workdir: the training's directory.
-      state, config: as for `restore_state`.
-
-    Returns:
-      (manager of its checkpoints, the saved or else the given state, replicated).
-
-    Raises:
-      UserError: the checkpoint is of another model or another optimizer.
-    """
-    manager = open_manager(workdir)
-    resumed = restore_state(manager, state, config)
-    if resumed:
-        console.print(f"resuming {workdir} after step {int(resumed.step)}")
-    return manager, devices.replicate(resumed or state)
+def _holds_model(path):
+    return (path / "model").is_dir() and (path / "config").is_dir()
 
 
-def open_manager(workdir, folder=None):
-    """An orbax manager over WORKDIR/checkpoints that keeps the latest and the best step.
-
-    Args:
-      workdir: the training's directory.
-      folder: the checkpoints' directory, if it is not WORKDIR/checkpoints.
-    """
-
-    def score(metrics):
-        return metrics.get("score", -np.inf)
-
-    latest, best = checkpoint_managers.LatestN(1), checkpoint_managers.BestN(
-        get_metric_fn=score, reverse=False, n=1
-    )  # fmt: skip
-    return ocp.CheckpointManager(
-        pathlib.Path(folder or pathlib.Path(workdir) / FOLDER).absolute(),
-        options=ocp.CheckpointManagerOptions(
-            best_fn=score,
-            best_mode="max",
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
-        ),
-    )
-
-
-def save_state(manager, state, config, score=None):
-    """Starts saving a `TrainState`; training may go on at once.
-
-    Args:
-      manager: from `open_manager`.
-      state: replicated or not.
-      config: JSON-like, what `load_model` returns.
-      score: the evaluation's figure for this step, if there is one.
-    """
-    training = {"step": state.step, "opt_state": state.opt_state}
-    if state.average is not None:
-        training["params"] = state.params
-    manager.save(
-        int(state.step),
-        args=ocp.args.Composite(
-            model=ocp.args.StandardSave(devices.to_global(state.variables)),
-            training=ocp.args.StandardSave(devices.to_global(training)),
-            config=ocp.args.JsonSave(config),
-        ),
-        metrics={} if score is None else {"score": float(score)},
-        force=True,
-    )
-
-
-def restore_state(manager, state, config):
-    """The latest saved state, or None when nothing is saved.
-
-    Args:
-      manager: from `open_manager`.
-      state: a fresh state of the same network and optimizer: gives structure, shapes and types.
-      config: as in `save_state`; the model it names must be the saved one.
-
-    Raises:
-      UserError: the checkpoint is of another model or another optimizer.
-    """
-    step = manager.latest_step()
-    if step is None:
-        return None
-    where = f"{manager.directory}/{step}"
-    saved = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))["config"]
-    for key in ("model", "skeleton", "class_names", "normalisation"):
-        old, new = saved.get(key), config.get(key)
-        if _plain(old) != _plain(new):
-            raise UserError(
-                f"{where} holds another {key} ({_brief(old)}) than the config ({_brief(new)}); "
-                "use another --workdir, or the config it was trained with"
-            )
-    training = {"step": state.step, "opt_state": state.opt_state}
-    if state.average is not None:
-        training["params"] = state.params
-    target = jax.tree.map(_abstract, {"model": state.variables, "training": training})
+def _read_score(path):
+    """The figure by which a step is better than others; that of a step without one is lowest."""
     try:
-        restored = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                model=ocp.args.StandardRestore(target["model"]),
-                training=ocp.args.StandardRestore(target["training"]),
-            ),
-        )
-    except (ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0][:300]
+        return float(json.loads((path / "metrics" / "metrics").read_text())["score"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -np.inf
+
+
+def _read_config(path):
+    """A checkpoint's config. Raises UserError: it does not say what the model is."""
+    file = path / "config" / "metadata"
+    try:
+        config = json.loads(file.read_text())
+        model, normalisation = config["model"], config["normalisation"]
+        sound = isinstance(model["name"], str) and isinstance(model["options"], dict)
+        sound &= all(np.array(normalisation[key], float).ndim == 1 for key in ("mean", "std"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
         raise UserError(
-            f"{where} does not fit this config's optimizer or network ({reason}); use another "
-            "--workdir, or start from its weights with config.init_from"
-        ) from None
-    model, training = devices.to_local((restored["model"], restored["training"]))
-    params = training.get("params", model["params"])
-    return state.replace(
-        step=training["step"],
-        params=params,
-        model_state={key: value for key, value in model.items() if key != "params"},
-        opt_state=training["opt_state"],
-        average=None if state.average is None else model["params"],
-    )
-
-
-def _abstract(x):
-    return jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=getattr(x, "sharding", None))
-
-
-def _plain(value):
-    """JSON's view of a value: tuples are lists."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _brief(value):
-    if isinstance(value, dict) and "name" in value:
-        options = value.get("options", {})
-        return " ".join([value["name"], *(f"{k}={v}" for k, v in options.items())])
-    return str(value)
+            f"{file}: damaged, or not of danceflax: expected JSON with model (name, options) and "
+            "normalisation (mean, std)"
+        )
+    return config

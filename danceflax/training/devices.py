@@ -16,11 +16,14 @@ from danceflax.errors import UserError
 from danceflax.training.step import AXIS
 
 
-def join_processes():
+def join_processes(lost_after=100):
     """Joins the other processes of a run, where the environment says that there are any.
 
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it outright; Slurm and TPU
     pods are detected by JAX. To be called before anything touches a device.
+
+    Args:
+      lost_after: seconds without a sign of one of them until the others end.
 
     Raises:
       UserError: the coordinator's address comes without the other two.
@@ -36,11 +39,11 @@ def join_processes():
                 "JAX_COORDINATOR_ADDRESS is set: set JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
                 "whole numbers, as well"
             ) from None
-        jax.distributed.initialize(address, count, index)
+        jax.distributed.initialize(address, count, index, heartbeat_timeout_seconds=lost_after)
     elif int(environment.get("SLURM_NTASKS", 1)) > 1 or "," in environment.get(
         "TPU_WORKER_HOSTNAMES", ""
     ):
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=lost_after)
 
 
 def map_step(step):
@@ -55,22 +58,26 @@ def map_inference(function):
     mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
 
     def run(variables, batch):
-        result = mapped(variables, shard(batch))
-        return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), result)
+        result = jax.device_get(mapped(variables, shard(batch)))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
 
     return run
 
 
 def shard(batch):
-    """[B, ...] arrays of this process to [devices, B / devices, ...]."""
+    """[B, ...] arrays of this process to [devices, B / devices, ...], each part on its device."""
     devices = jax.local_device_count()
-    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+    parts = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+    return jax.device_put(parts, _local_sharding(PartitionSpec(AXIS)))
 
 
 def replicate(tree):
     """Puts a tree on every local device, as a mapped step wants its state from the first on."""
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, _local_sharding(PartitionSpec()))
+
+
+def _local_sharding(spec):
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 
 
 def to_global(tree):
@@ -80,9 +87,9 @@ def to_global(tree):
     return jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, tree)
 
 
-def to_local(tree):
-    """The process's own copy of restored arrays, as numpy."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
+def tell_all(number):
+    """The whole number that the first process gives, in every process."""
+    return int(multihost_utils.broadcast_one_to_all(np.int64(number)))
 
 
 def gather_from_processes(array):

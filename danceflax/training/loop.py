@@ -3,19 +3,19 @@
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 from danceflax.io.console import console
-from danceflax.training import checkpoints, devices
+from danceflax.training import devices
 from danceflax.training.report import Report
-from danceflax.training.signals import StopRequest
+from danceflax.training.saving import Saver
+from danceflax.training.signals import Stopped, StopRequest
 from danceflax.training.step import TrainState
 from danceflax.training.task import Batches, Evaluate, Task
 
@@ -29,12 +29,13 @@ def fit(
     workdir: str | os.PathLike,
     task: Task,
     evaluate: Evaluate,
-    manager: ocp.CheckpointManager,
-    description: dict[str, Any],
+    saver: Saver,
+    stop: StopRequest,
 ) -> TrainState:
     """Trains to the last step, evaluating, saving and reporting on the way.
 
-    The first SIGTERM or SIGINT ends it after the step in work, which is saved; a message says so.
+    A request to stop ends it after the step in work, or between two batches of an evaluation; the
+    state is saved, and a message says so.
 
     Args:
       state: replicated; its step says where to begin.
@@ -45,18 +46,20 @@ def fit(
       workdir: where the `Report` goes.
       task: says what samples are called and which figures are shown.
       evaluate: of the `Work`.
-      manager: of `checkpoints.resume`; closed at the end.
-      description: what a checkpoint says of its model; see `checkpoints.save_state`.
+      saver: of `saving.resume`; closed at the end.
+      stop: the request, if there is one.
 
     Returns:
       The last state.
 
     Raises:
-      UserError: the loss is not finite; the step and the samples of its batch are named, and
-        nothing of that state is saved.
+      UserError: the data cannot be read: the state is saved. Or the loss is not finite: the step
+        and the samples of its batch are named, and nothing of that state is saved. Or the last
+        checkpoint, or too many in a row, cannot be written.
+      SystemExit: it was stopped; see `StopRequest.status`.
     """
     intervals = config.log_every, config.eval_every, config.save_every
-    step, stopping = int(state.step), False
+    first = step = int(jax.device_get(state.step))
     pending = None  # the last step's number, names and metrics, not looked at yet
     window = {}
 
@@ -74,14 +77,30 @@ def fit(
             )
         return add_metrics(window, metrics)
 
-    with (
-        Report(workdir, config.steps, step, config.batch_size, task.samples) as report,
-        contextlib.closing(manager),  # waits for the last save
-        StopRequest() as stop,
-    ):
+    @contextlib.contextmanager
+    def saved_on_error():
+        """Saves the state when the data cannot be read, and says so."""
+        try:
+            yield
+        except UserError as error:
+            look(pending, window)
+            if step == first:
+                raise
+            saver.save(state)
+            saver.close()
+            raise UserError(
+                f"{error}; the state after step {step} is saved, and the same command goes on"
+            ) from None
+
+    if step >= config.steps:
+        console.print(f"{workdir} has done {step} steps, and config.steps is {config.steps}")
+    stopping = False
+    with Report(workdir, config.steps, step, config.batch_size, task.samples) as report, saver:
         while step < config.steps and not stopping:
-            batch, names = next(batches)
+            with saved_on_error():
+                batch, names = next(batches)
             state, metrics = train_step(state, devices.shard(batch))
+            stop.begin()
             step += 1
             # The host reads step N - 1 while the devices work on step N.
             window = look(pending, window)
@@ -100,18 +119,24 @@ def fit(
             with report.paused():
                 score = None
                 if evaluation and not stopping:
-                    figures, picture = evaluate(state.variables)
-                    score = figures[task.shown[0]]
-                    report.scalars(step, "val", figures, {k: figures[k] for k in task.shown})
-                    if picture is not None:
-                        report.picture(step, "val", picture)
+                    try:
+                        with saved_on_error():
+                            figures, picture = evaluate(state.variables)
+                    except Stopped:
+                        stopping = True
+                    else:
+                        score = figures[task.shown[0]]
+                        report.scalars(step, "val", figures, {k: figures[k] for k in task.shown})
+                        if picture is not None:
+                            report.picture(step, "val", picture)
                 if evaluation or save or stopping:
-                    checkpoints.save_state(manager, state, description, score)
+                    saver.save(state, score)
     if stopping:
         console.print(
             f"stopped by {stop.signal.name} after step {step}, which is saved; the same command "
             "goes on from there"
         )
+        sys.exit(stop.status)
     return state
 
 

@@ -91,9 +91,10 @@ def _group_transform(group, schedule, momentum, where):
         raise UserError(
             f"optimizer.groups.{where}.optimizer {kind!r}; choose {', '.join(OPTIMIZERS)}"
         )
+    bias = optax.identity()
     if group["bias_lr_mult"] != 1.0:
-        chain.append(optax.masked(optax.scale(group["bias_lr_mult"]), _is_bias))
-    return optax.chain(*chain, optax.scale_by_learning_rate(schedule))
+        bias = optax.masked(optax.scale(group["bias_lr_mult"]), _is_bias)
+    return optax.chain(*chain, bias, optax.scale_by_learning_rate(schedule))
 
 
 def make_optimizer(config, labels, steps):
@@ -118,10 +119,9 @@ def make_optimizer(config, labels, steps):
             transforms[name] = optax.set_to_zero()
     if not schedules:
         raise UserError("optimizer.groups: every group is frozen; set train=True in at least one")
-    optimizer = optax.multi_transform(transforms, labels)
-    if config["clip_norm"]:
-        optimizer = optax.chain(optax.clip_by_global_norm(config["clip_norm"]), optimizer)
-    return optimizer, schedules
+    # The state has the same shape with and without clipping: a training may change its mind.
+    clip = optax.clip_by_global_norm(norm) if (norm := config["clip_norm"]) else optax.identity()
+    return optax.chain(clip, optax.multi_transform(transforms, labels)), schedules
 
 
 def trained_parameters(labels, groups):

@@ -1,23 +1,21 @@
 """What a person sees of a training: a progress bar, metrics.jsonl, TensorBoard."""
 
 import contextlib
-import json
-import pathlib
 import time
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from danceflax.io.console import console
-from danceflax.io.files import write_text
 from danceflax.io.images import encode_image
+from danceflax.training.logs import Logs
 
 
 class Report:
     """Writes WORKDIR/metrics.jsonl, TensorBoard events in WORKDIR/tensorboard, and the screen.
 
     On a terminal a progress bar runs; into a pipe go plain lines, one a logged step. Only the first
-    process of a multi-host training writes.
+    process of a multi-host training writes. Nothing that cannot be written stops a training.
 
     Args:
       workdir: made if needed.
@@ -31,19 +29,10 @@ class Report:
         self.active, self.samples = not console.quiet, samples
         self.steps, self.batch_size = steps, batch_size
         self._logged, self._time = first, time.monotonic()
-        self._bar = self._writer = self._file = None
+        self._bar = self._logs = None
         if not self.active:
             return
-        workdir = pathlib.Path(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-        path = workdir / "metrics.jsonl"
-        if path.exists():  # a resumed training writes again what came after its checkpoint
-            lines = path.read_text().splitlines()
-            write_text(path, "".join(f"{x}\n" for x in lines if json.loads(x)["step"] <= first))
-        from tensorboardX import SummaryWriter  # imports torch where it is installed: only now
-
-        self._file = open(path, "a")  # noqa: SIM115 (closed in close)
-        self._writer = SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)
+        self._logs = Logs(workdir, first)
         if console.is_terminal:
             self._bar = Progress(
                 TextColumn("training"),
@@ -79,10 +68,8 @@ class Report:
             values[f"{self.samples}_per_second"] = speed
             self._logged, self._time = step, now
         line = {"step": step, "split": split} | {k: _round(v) for k, v in values.items()}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._writer.add_scalar(f"{split}/{name}", value, step)
+        self._logs.write_line(line)
+        self._logs.write_scalars(step, {f"{split}/{name}": x for name, x in values.items()})
         if split != "train":
             text = "  ".join(f"{name} {value:.4g}" for name, value in (shown or values).items())
             console.print(f"step {step}  {split}  {text}")
@@ -100,12 +87,7 @@ class Report:
         """Logs an RGB image uint8 [H, W, 3] to TensorBoard."""
         if not self.active:
             return
-        from tensorboardX.proto.summary_pb2 import Summary
-
-        png, (height, width) = encode_image(image, ".png"), image.shape[:2]
-        image = Summary.Image(encoded_image_string=png, height=height, width=width, colorspace=3)
-        summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._writer.file_writer.add_summary(summary, step)
+        self._logs.write_image(step, name, encode_image(image, ".png"), image.shape[:2])
 
     @contextlib.contextmanager
     def paused(self):
@@ -117,9 +99,8 @@ class Report:
     def close(self):
         if self._bar:
             self._bar.stop()
-        if self._file:
-            self._file.close()
-            self._writer.close()
+        if self._logs:
+            self._logs.close()
 
 
 def _round(value):

@@ -1,6 +1,6 @@
 """The story of a training, once: it knows no side, a `Task` brings what differs."""
 
-import functools
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -9,8 +9,10 @@ from ml_collections import ConfigDict
 
 from danceflax.data.loader import make_loader
 from danceflax.io.console import console
-from danceflax.training import checkpoints, devices, optimizers
+from danceflax.training import devices, lock, optimizers
 from danceflax.training.loop import fit
+from danceflax.training.saving import resume
+from danceflax.training.signals import StopRequest
 from danceflax.training.step import TrainState, create_state, make_train_step
 from danceflax.training.task import Task
 
@@ -29,10 +31,17 @@ def train(
       The last state.
 
     Raises:
-      UserError: something that the config names is at fault; see also `loop.fit`.
+      UserError: something that the config names is at fault, or another training holds the workdir;
+        see also `loop.fit`.
+      SystemExit: SIGTERM or SIGINT has ended it, with the status that a shell gives: 143 or 130.
     """
-    devices.join_processes()
-    console.quiet = jax.process_index() > 0
+    with StopRequest() as stop:
+        devices.join_processes(config.lost_after)
+        console.quiet = jax.process_index() > 0
+        return _train(config, workdir, make_task, stop)
+
+
+def _train(config, workdir, make_task, stop):
     devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
     devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     task = make_task(config)
@@ -44,40 +53,46 @@ def train(
         {"groups": task.groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
     )
     optimizers.print_groups(params, labels, task.groups)
-
-    # Where it begins, or goes on.
-    averages = config.optimizer.average_decay > 0
-    state = create_state(task.variables, optimizer, average=averages)
-    description = task.description | {"training": config.to_dict()}
-    manager, state = checkpoints.resume(workdir, state, description)
-
-    # What it reads, and the step.
-    read = functools.partial(
-        make_loader,
-        threads=config.data.threads,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        max_bad_fraction=config.data.max_bad_fraction,
-    )
-    work = task.begin(state.variables, read, str(workdir))
-    step = make_train_step(
-        work.loss,
-        optimizer,
-        optimizers.trained_parameters(labels, task.groups),
+    step_options = dict(
         seed=config.seed,
         accumulate=config.optimizer.accumulate,
         average_decay=config.optimizer.average_decay,
         schedules=schedules,
     )
-    batches = read(work.source, work.transform, config.batch_size, config.seed, int(state.step))
-    return fit(
-        state,
-        devices.map_step(step),
-        batches,
-        config,
-        workdir=workdir,
-        task=task,
-        evaluate=work.evaluate,
-        manager=manager,
-        description=description,
-    )
+
+    def read(*what, training=True, **options):
+        options |= dict(
+            threads=config.data.threads,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            max_bad_fraction=config.data.max_bad_fraction,
+            patience=config.data.patience,
+        )
+        batches = make_loader(*what, training=training, **options)
+        return batches if training else stop.between(batches)
+
+    with lock.hold(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        # Where it begins, or goes on.
+        averages = config.optimizer.average_decay > 0
+        state = create_state(task.variables, optimizer, average=averages)
+        description = task.description | {"training": config.to_dict()}
+        saver, state = resume(
+            workdir, state, description, keep=config.save_keep, patience=config.save_patience
+        )
+
+        # What it reads, and the step.
+        work = task.begin(state.variables, read, str(workdir))
+        trained = optimizers.trained_parameters(labels, task.groups)
+        step = make_train_step(work.loss, optimizer, trained, **step_options)
+        batches = read(work.source, work.transform, config.batch_size, config.seed, int(state.step))
+        return fit(
+            state,
+            devices.map_step(step),
+            batches,
+            config,
+            workdir=workdir,
+            task=task,
+            evaluate=work.evaluate,
+            saver=saver,
+            stop=stop,
+        )

@@ -12,8 +12,9 @@ from danceflax.models import registry
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import OPENPOSE
 from danceflax.skeleton import COCO18
-from danceflax.training import checkpoints, devices
+from danceflax.training import checkpoints, devices, digests
 from danceflax.training.pretrained import start_from
+from danceflax.training.saving import Saver
 from danceflax.training.step import create_state
 
 OPTIONS = dict(skeleton="coco18", width=0.05, paf_stages=1, heatmap_stages=1)
@@ -58,10 +59,9 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, variables, config):
     state = make_state(variables, step=7)
     other = jax.tree.map(lambda x: x + 1, state.params)
     state = state.replace(params=devices.replicate(other))
-    with checkpoints.open_manager(tmp_path) as manager:
-        checkpoints.save_state(manager, state, config)
-        manager.wait_until_finished()
-        restored = checkpoints.restore_state(manager, make_state(variables), config)
+    with Saver(tmp_path, config) as saver:
+        saver.save(state)
+    restored = Saver(tmp_path, config).restore(make_state(variables))
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     assert_equal(jax.device_get(restored), jax.device_get(state))
     # What a user loads is the average; training goes on with the raw parameters.
@@ -69,31 +69,28 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, variables, config):
 
 
 def test_the_latest_and_the_best_are_kept(tmp_path, variables, config):
-    scores = {1: 0.1, 2: 0.9, 3: 0.3, 4: None, 5: 0.2}
-    with checkpoints.open_manager(tmp_path) as manager:
+    scores = {1: 0.1, 2: 0.9, 3: 0.3, 4: None, 5: 0.2, 6: None, 7: 0.8}
+    with Saver(tmp_path, config) as saver:
         for step, score in scores.items():
-            checkpoints.save_state(manager, make_state(variables, step=step), config, score)
-        manager.wait_until_finished()
-        assert manager.all_steps() == [2, 5]
+            saver.save(make_state(variables, step=step), score)
+    assert digests.list_steps(saver.folder) == [7, 6, 5, 2]
     assert checkpoints.find_model(tmp_path).name == "2"
     assert checkpoints.find_model(tmp_path / "checkpoints" / "5").name == "5"
 
 
 def test_nothing_saved_is_a_fresh_start(tmp_path, variables, config):
-    with checkpoints.open_manager(tmp_path) as manager:
-        assert checkpoints.restore_state(manager, make_state(variables), config) is None
+    assert Saver(tmp_path, config).restore(make_state(variables)) is None
 
 
 def test_another_model_or_optimizer_is_refused(tmp_path, variables, config):
-    with checkpoints.open_manager(tmp_path) as manager:
-        checkpoints.save_state(manager, make_state(variables), config)
-        manager.wait_until_finished()
-        other = config | {"model": config["model"] | {"name": "openpose_coco"}}
-        with pytest.raises(UserError, match=r"another model \(openpose_body25.*openpose_coco"):
-            checkpoints.restore_state(manager, make_state(variables), other)
-        sgd = create_state(jax.tree.map(np.array, variables), optax.sgd(1e-3, 0.9), True)
-        with pytest.raises(UserError, match="does not fit this config's optimizer"):
-            checkpoints.restore_state(manager, devices.replicate(sgd), config)
+    with Saver(tmp_path, config) as saver:
+        saver.save(make_state(variables))
+    other = config | {"model": config["model"] | {"name": "openpose_coco"}}
+    with pytest.raises(UserError, match=r"another model \(openpose_body25.*openpose_coco"):
+        Saver(tmp_path, other).restore(make_state(variables))
+    sgd = create_state(jax.tree.map(np.array, variables), optax.sgd(1e-3, 0.9), True)
+    with pytest.raises(UserError, match="does not fit this config's optimizer"):
+        Saver(tmp_path, config).restore(sgd)
 
 
 @pytest.mark.parametrize("make", [False, True])

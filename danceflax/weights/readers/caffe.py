@@ -97,7 +97,8 @@ def _blob(data, start, end, budget):
     values = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, "<f4")])
     if shape is None:
         shape = [legacy.get(i, 1) for i in LEGACY_DIMS] if legacy else [values.size]
-    if math.prod(shape) != values.size:
+    sound = len(shape) <= MAX_DIMS and all(0 <= n <= values.size for n in shape)
+    if not sound or math.prod(shape) != values.size:
         raise _Malformed(
             f"the blob at byte {start} has {values.size} values for the shape {tuple(shape)}"
         )

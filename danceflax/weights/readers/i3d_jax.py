@@ -16,8 +16,9 @@ class _Dtype:
     """Stands for numpy.dtype."""
 
     def __init__(self, code, *_):
-        if code not in DTYPES:
-            raise pickle.UnpicklingError(f"arrays of type {code!r} are not weights")
+        if not isinstance(code, str) or code not in DTYPES:
+            what = repr(code[:20]) if isinstance(code, str) else type(code).__name__
+            raise pickle.UnpicklingError(f"arrays of type {what} are not weights")
         self.code = code
 
     def __setstate__(self, state):
@@ -34,7 +35,8 @@ class _Array:
     def __setstate__(self, state):
         _, shape, dtype, fortran, data = state
         dtype = np.dtype(dtype.code)
-        sound = len(shape) <= MAX_DEPTH and all(0 <= n <= len(data) for n in shape)
+        sound = len(shape) <= MAX_DEPTH and all(type(n) is int for n in shape)
+        sound = sound and all(0 <= n <= len(data) for n in shape)
         if not sound or math.prod(shape) * dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array does not fit its {len(data)} bytes")
         self.value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
@@ -43,7 +45,7 @@ class _Array:
 def _encode(text, encoding):
     """Stands for _codecs.encode, which pickles of Python 2's kind use to spell bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding!r}")
+        raise pickle.UnpicklingError("bytes in another encoding than latin1")
     return text.encode("latin1")
 
 

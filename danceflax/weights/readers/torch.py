@@ -150,7 +150,8 @@ def _read_legacy(path):
         wanted = {}
         found = safe_pickle.load(file, ALLOWED, path, lambda pid: _storage(pid, wanted))
         keys = safe_pickle.load(file, {}, path)
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(wanted):
+        sound = isinstance(keys, list) and all(isinstance(key, (str, int)) for key in keys)
+        if not sound or sorted(map(str, keys)) != sorted(wanted):
             raise UserError(f"{path} is damaged: its list of storages does not fit its tensors")
         storages = {}
         for key in map(str, keys):

@@ -1,0 +1,112 @@
+"""A training's log files. What cannot be written of them is left out, and the training goes on."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import time
+
+from danceflax.errors import UserError
+from danceflax.io.console import errors
+from danceflax.io.files import write_text
+
+FLUSH_SECONDS = 10.0  # how long TensorBoard may have to wait for what was logged
+
+
+class Logs:
+    """Writes WORKDIR/metrics.jsonl, and TensorBoard events in WORKDIR/tensorboard.
+
+    On a full disk or one that is gone, a line on the screen says so, once; a whole line or record
+    is written or none, and each new one is tried.
+
+    Args:
+      workdir: made if needed.
+      first: the step that a training begins at: what was logged of later ones, and what a killed
+        one has cut short, goes.
+    """
+
+    def __init__(self, workdir, first):
+        self._workdir, self._silent = pathlib.Path(workdir), False
+        self._lines = self._events = None
+        self._flushed = time.monotonic()
+        with self._bearing_errors():
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            _drop_after(self._workdir / "metrics.jsonl", first)
+
+    def write_line(self, values):
+        """Adds a dict to metrics.jsonl."""
+        with self._bearing_errors():
+            if self._lines is None:
+                self._lines = open(self._workdir / "metrics.jsonl", "ab", buffering=0)  # noqa: SIM115
+            data, start = json.dumps(values).encode() + b"\n", self._lines.tell()
+            if self._lines.write(data) != len(data):
+                self._lines.truncate(start)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write_events(self, step, values):
+        """Adds TensorBoard's summary values of a step."""
+        # imports torch where it is installed: only now
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        with self._bearing_errors():
+            if self._events is None:
+                folder = self._workdir / "tensorboard"
+                folder.mkdir(exist_ok=True)
+                self._events = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+            event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+            self._events.write_event(event)
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._events.flush()
+                self._flushed = time.monotonic()
+
+    def write_scalars(self, step, values):
+        """Adds {tag: number} to TensorBoard."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        values = values.items()
+        self.write_events(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in values])
+
+    def write_image(self, step, tag, png, size):
+        """Adds a picture to TensorBoard: the bytes of a PNG of that (height, width)."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        image = Summary.Image(encoded_image_string=png, height=size[0], width=size[1], colorspace=3)
+        self.write_events(step, [Summary.Value(tag=tag, image=image)])
+
+    def close(self):
+        with self._bearing_errors():
+            if self._events:
+                self._events.close()
+            if self._lines:
+                self._lines.close()
+
+    @contextlib.contextmanager
+    def _bearing_errors(self):
+        try:
+            yield
+        except (OSError, UserError) as error:
+            lines, events, self._lines, self._events = self._lines, self._events, None, None
+            for file in (lines, events):
+                with contextlib.suppress(OSError):
+                    file and file.close()
+            if not self._silent:
+                reason = getattr(error, "strerror", None) or error
+                errors.print(f"{self._workdir}: logs cannot be written: {reason}; going on without")
+            self._silent = True
+
+
+def _drop_after(path, step):
+    """Rewrites a file of JSON lines with those up to a step; a line that is none goes, too."""
+
+    def is_kept(line):
+        try:
+            return json.loads(line)["step"] <= step
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    if path.exists():
+        lines = path.read_text(errors="replace").splitlines()
+        write_text(path, "".join(f"{line}\n" for line in lines if is_kept(line)))

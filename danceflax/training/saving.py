@@ -1,0 +1,283 @@
+"""A training's own checkpoints: saved in the background, verified when a training goes on."""
+
+import contextlib
+import errno
+import functools
+import json
+import logging
+import os
+import pathlib
+import re
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from danceflax.errors import UserError
+from danceflax.io.console import console, errors
+from danceflax.training import devices, digests
+
+MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
+
+
+class Saver:
+    """Saves states at WORKDIR/checkpoints/STEP; keeps the latest few and the best.
+
+    A checkpoint that cannot be written is said on the screen and tried again at the next save;
+    those that are there stay. As a context it waits for the last save, which must succeed.
+
+    Args:
+      workdir: the training's directory.
+      description: JSON-like, what `checkpoints.load_model` returns as the config.
+      keep: how many of the latest stay, beside the best.
+      patience: how many saves in a row may fail.
+
+    Raises:
+      UserError: the workdir cannot be written to, or has checkpoints of which none is whole.
+    """
+
+    def __init__(self, workdir, description, keep=3, patience=3):
+        self.folder = pathlib.Path(workdir).absolute() / digests.FOLDER
+        self._description, self._patience = description, patience
+        self._failed, self._closed = 0, False  # failed saves in a row
+        self._saving = None  # the step that is being written
+        for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.step = _agree(functools.partial(digests.find_whole, self.folder))
+        self._manager = _open_manager(self.folder, keep)
+
+    def restore(self, state):
+        """The latest whole state, as numpy arrays, or None when nothing is saved.
+
+        Args:
+          state: a fresh state of the same network and optimizer: gives structure and shapes.
+
+        Raises:
+          UserError: the checkpoint is of another model or another optimizer.
+        """
+        if self.step is None:
+            return None
+        where = self.folder / str(self.step)
+        saved = json.loads((where / "config" / "metadata").read_text())
+        for key in MUST_FIT:
+            old, new = saved.get(key), self._description.get(key)
+            if _plain(old) != _plain(new):
+                raise UserError(
+                    f"{where} holds another {key} ({_brief(old)}) than the config ({_brief(new)}); "
+                    "use another --workdir, or the config it was trained with"
+                )
+        for line in _differences(saved.get("training", {}), self._description.get("training", {})):
+            console.print(f"resuming with another {line}")
+        model = _read_tree(where / "model", state.variables)
+        training = _read_tree(where / "training", _training(state))
+        return state.replace(
+            step=training["step"],
+            params=training.get("params", model["params"]),
+            model_state={key: value for key, value in model.items() if key != "params"},
+            opt_state=training["opt_state"],
+            average=None if state.average is None else model["params"],
+        )
+
+    def save(self, state, score=None):
+        """Starts saving a `TrainState`, unless its step is saved; training may go on at once.
+
+        Args:
+          state: replicated or not.
+          score: the evaluation's figure for this step, if there is one.
+
+        Raises:
+          UserError: too many saves in a row have failed.
+        """
+        self._settle()
+        step = int(jax.device_get(state.step))
+        if step in self._manager.all_steps():
+            return
+        self._saving = step
+        items = ocp.args.Composite(
+            model=ocp.args.StandardSave(devices.to_global(state.variables)),
+            training=ocp.args.StandardSave(devices.to_global(_training(state))),
+            config=ocp.args.JsonSave(self._description),
+        )
+        metrics = {} if score is None else {"score": float(score)}
+        try:
+            self._manager.save(self._saving, args=items, metrics=metrics, force=True)
+        except (OSError, ValueError) as error:
+            self._fail(error)
+
+    def close(self):
+        """Waits for the last save. Raises UserError: it has failed."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._settle()
+            if self._failed:
+                raise UserError(
+                    f"the last checkpoint could not be written, {self._newest()}; make room and "
+                    "give the same command again"
+                )
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                self._manager.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+            return
+        try:  # what ended the training is more than what ended this
+            self.close()
+        except UserError as error:
+            errors.print(f"error: {error}")
+
+    def _settle(self):
+        """Waits for the save at work and notes how it ended."""
+        if self._saving is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            self._fail(error)
+        else:
+            self._saving, self._failed = None, 0
+
+    def _fail(self, error):
+        step, self._saving = self._saving, None
+        self._failed += 1
+        if jax.process_index() == 0:
+            digests.remove_unfinished(self.folder)
+        with contextlib.suppress(OSError, ValueError):
+            self._manager.reload()
+        message = (
+            f"the checkpoint of step {step} cannot be written: {_reason(error)}; {self._newest()}"
+        )
+        if self._failed > self._patience:
+            raise UserError(f"{message}; {self._failed} in a row have failed") from None
+        errors.print(f"{message}; the next is tried as usual")
+
+    def _newest(self):
+        steps = self._manager.all_steps()
+        return f"the last whole one is {max(steps)}" if steps else "there is no earlier one"
+
+
+def resume(workdir, state, description, **options):
+    """Where a training goes on, if it was begun before.
+
+    Args:
+      workdir, description, options: of the `Saver`.
+      state: a fresh state, of `create_state`.
+
+    Returns:
+      (its `Saver`, the saved or else the given state, replicated).
+
+    Raises:
+      UserError: see `Saver` and `Saver.restore`.
+    """
+    saver = Saver(workdir, description, **options)
+    restored = saver.restore(state)
+    if restored:
+        console.print(f"resuming {workdir} after step {int(restored.step)}")
+    return saver, devices.replicate(restored or state)
+
+
+def _open_manager(folder, keep):
+    def score(metrics):
+        return metrics.get("score", -np.inf)
+
+    def seal():  # just before the checkpoint gets its name
+        if jax.process_index() == 0:
+            for path in digests.list_unfinished(folder):
+                digests.write_digests(path)
+
+    latest, best = checkpoint_managers.LatestN(keep), checkpoint_managers.BestN(
+        get_metric_fn=score, reverse=False, n=1
+    )  # fmt: skip
+    return ocp.CheckpointManager(
+        folder,
+        options=ocp.CheckpointManagerOptions(
+            best_fn=score,
+            best_mode="max",
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
+            async_options=ocp.options.AsyncOptions(post_finalization_callback=seal),
+        ),
+    )
+
+
+def _agree(function):
+    """function() -> a step or None, called in the first process and told to the others."""
+    if jax.process_count() == 1:
+        return function()
+    failure, code = None, 0
+    if jax.process_index() == 0:
+        try:
+            code = -1 if (step := function()) is None else step
+        except UserError as error:
+            failure, code = error, -2
+    code = devices.tell_all(code)
+    if code == -2:
+        raise failure or UserError("the first process says why this training cannot begin")
+    return None if code == -1 else code
+
+
+def _training(state):
+    """What a checkpoint holds beside the variables to use the network with."""
+    tree = {"step": state.step, "opt_state": state.opt_state}
+    return tree if state.average is None else tree | {"params": state.params}
+
+
+def _read_tree(path, target):
+    """A saved tree as numpy arrays, whatever devices or processes it was saved from."""
+    handler = ocp.PyTreeCheckpointHandler()
+    wanted = {key: np.shape(x) for key, x in ocp.tree.to_flat_dict(target, sep="/").items()}
+    found = ocp.tree.to_flat_dict(handler.metadata(path).tree, sep="/")
+    found = {key: tuple(x.shape) for key, x in found.items()}
+    for key in sorted(wanted.keys() | found.keys()):
+        old, new = found.get(key, "nothing"), wanted.get(key, "nothing")
+        if old != new:
+            raise UserError(
+                f"{path.parent} does not fit this config's optimizer or network: for {key} it has "
+                f"{old}, expected {new}; use another --workdir, or start from its weights with "
+                "config.init_from"
+            )
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
+    return handler.restore(path, args=ocp.args.PyTreeRestore(item=target, restore_args=as_numpy))
+
+
+def _differences(old, new, prefix="config"):
+    """Lines about every setting that is not as it was."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b, name = _plain(old.get(key)), _plain(new.get(key)), f"{prefix}.{key}"
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _differences(a, b, name)
+        elif a != b:
+            lines.append(f"{name}: {b}, was {a}")
+    return lines
+
+
+def _reason(error):
+    """What the operating system says, out of an OSError or a TensorStore error."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    code = re.search(r"os_error_code='(\d+)'", text)
+    if code or "RESOURCE_EXHAUSTED" in text:
+        return os.strerror(int(code[1]) if code else errno.ENOSPC)
+    return text[:200] or type(error).__name__
+
+
+def _plain(value):
+    """JSON's view of a value: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _brief(value):
+    if isinstance(value, dict) and "name" in value:
+        options = value.get("options", {})
+        return " ".join([value["name"], *(f"{k}={v}" for k, v in options.items())])
+    return str(value)

@@ -1,0 +1,165 @@
+"""The story of a training, told with a toy: stops, kills, data and disks that go."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+import toy_task
+from conftest import small_disk
+
+from danceflax.errors import UserError
+from danceflax.training import checkpoints, digests, loop, train
+from danceflax.training.lock import hold
+
+ROOT = pathlib.Path(__file__).parents[1]
+QUIET = dict(log_every=1000, eval_every=0, save_every=0)
+
+
+def start(workdir, **changes):
+    """The toy's training as a process of its own."""
+    words = [f"{key.replace('__', '.')}={value!r}" for key, value in changes.items()]
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "toy_task.py", workdir, *words],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(workdir, **changes):
+    config = toy_task.make_config(**{k.replace("__", "."): v for k, v in changes.items()})
+    return train.train(config, workdir, toy_task.make_task)
+
+
+def weights(workdir):
+    return checkpoints.load_model(workdir)[0]["params"]["dense"]["kernel"]
+
+
+def test_a_resumed_training_is_the_same_and_says_what_is_not(tmp_path, capfd):
+    run(tmp_path / "whole", steps=20)
+    run(tmp_path / "parts", steps=10, optimizer__groups__all__schedule="constant")
+    capfd.readouterr()
+    run(tmp_path / "parts", steps=20)
+    said = capfd.readouterr().out
+    assert "resuming with another config.steps: 20, was 10" in said
+    assert "config.optimizer.groups.all.schedule: multistep, was constant" in said
+    changes = dict(batch_size=16, seed=3, optimizer__groups__all__lr=1.0, optimizer__clip_norm=1.0)
+    run(tmp_path / "parts", steps=25, **changes)
+    said = capfd.readouterr().out
+    for line in ("batch_size: 16, was 8", "seed: 3, was 0", "optimizer.clip_norm: 1.0, was"):
+        assert f"resuming with another config.{line}" in said
+    assert not np.array_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    run(tmp_path / "parts", steps=5)
+    assert "has done 25 steps, and config.steps is 5" in capfd.readouterr().out
+
+
+def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
+    changes = dict(steps=20, eval_every=5, toy__eval_seconds=1.0)
+    process = start(tmp_path, **changes)
+    for line in process.stdout:
+        if line.startswith("step 5/"):
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            break
+    rest = process.stdout.read()
+    assert process.wait(20) == 143, process.stderr.read()
+    assert time.monotonic() - begun < 5  # the whole evaluation takes 7 s
+    assert "stopped by SIGTERM after step 5, which is saved" in rest
+    assert digests.list_steps(tmp_path / "checkpoints") == [5]
+
+
+def test_a_second_training_in_a_workdir_is_refused(tmp_path):
+    with hold(tmp_path), pytest.raises(UserError, match="in use by process "):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 99])
+def test_data_that_go_are_waited_for_and_then_the_state_is_saved(seconds, tmp_path, capfd):
+    home, away = tmp_path / "data", tmp_path / "away"
+    home.mkdir()
+    for index in range(toy_task.NUM_SAMPLES):
+        (home / str(index)).touch()
+    changes = dict(QUIET, steps=60, toy__home=str(home), data__patience=1.0)
+    run(tmp_path / "whole", **changes)
+
+    def take_away():
+        time.sleep(0.3)
+        home.rename(away)
+        time.sleep(seconds if seconds < 9 else 3)
+        away.rename(home)
+
+    thief = threading.Thread(target=take_away)
+    thief.start()
+    slow = changes | dict(toy__step_seconds=0.05)
+    if seconds < 9:
+        run(tmp_path / "run", **slow)
+    else:
+        with pytest.raises(UserError, match=r"has gone and .* after step \d+ is saved, and"):
+            run(tmp_path / "run", **slow)
+        assert max(digests.list_steps(tmp_path / "run" / "checkpoints")) < 60
+    thief.join()
+    run(tmp_path / "run", **changes)
+    np.testing.assert_array_equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
+def test_too_many_bad_samples_lose_nothing(tmp_path):
+    home = tmp_path / "data"
+    home.mkdir()
+    for index in range(toy_task.NUM_SAMPLES - 10):
+        (home / str(index)).touch()
+    changes = dict(QUIET, toy__home=str(home), data__threads=0, data__max_bad_fraction=0.1)
+    with pytest.raises(UserError, match=r"cannot be used.*; the state after step (\d+) is saved"):
+        run(tmp_path / "run", **changes)
+    assert digests.list_steps(tmp_path / "run" / "checkpoints")[0] > 0
+
+
+def test_a_full_disk_neither_hangs_nor_ends_a_training_before_its_last_step(tmp_path, capfd):
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        changes = dict(steps=40, log_every=1, save_every=10, eval_every=10, save_patience=9)
+        with pytest.raises(UserError, match="the last checkpoint could not be written, there is"):
+            run(disk / "run", toy__size=300_000, batch_size=2, **changes)
+        said = capfd.readouterr()
+        assert "step 40/40" in said.out
+        assert said.err.count("cannot be written: No space left on device") == 4
+        assert len(said.err.splitlines()) < 10
+        with pytest.raises(UserError, match=r"step 20 cannot be written.*; 2 in a row"):
+            run(disk / "run", toy__size=300_000, batch_size=2, **changes | {"save_patience": 1})
+
+
+def test_nothing_is_compiled_or_carried_over_unasked_after_the_first_steps(tmp_path, monkeypatch):
+    compiled, counts = [], {}
+
+    def count(event, _, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(about.get("fun_name"))
+
+    def scalars(self, step, split, values, shown=None):
+        counts[step, split] = len(compiled)
+
+    def guarded(*args, **options):
+        with jax.transfer_guard("disallow"):
+            return loop.fit(*args, **options)
+
+    monkeypatch.setattr(train, "fit", guarded)
+    monkeypatch.setattr("danceflax.training.report.Report.scalars", scalars)
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:  # 50 samples make ragged batches of 8, in training and in evaluation
+        run(tmp_path, steps=30, log_every=1, eval_every=5, save_every=5)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert len(counts) == 36 and counts[1, "train"] > 0
+    assert set(counts.values()) == {counts[1, "train"]}
+
+
+def test_metrics_are_whole_lines(tmp_path):
+    run(tmp_path, steps=10)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [5, 10, 10]
