@@ -126,11 +126,11 @@ def get_config(streams=("rgb",)):
 
 def one_network(config):
     """For networks without parts: one group of all parameters but the OpenPose network's."""
-    changes = dict(config.optimizer.groups.head, lr=1e-4, pattern="(?!openpose/).*")
-    openpose = config.optimizer.groups.get("openpose")
-    config.optimizer.groups = ConfigDict({"network": changes})
-    if openpose:
-        config.optimizer.groups.openpose = openpose
+    groups = config.optimizer.groups
+    groups.network = groups.head
+    groups.network.lr, groups.network.pattern = 1e-4, "(?!openpose/).*"
+    for name in ("head", *config.streams):
+        del groups[name]
 
 
 def shrink(config):

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -38,7 +38,7 @@ def load_config(path: pathlib.Path, variant: str = "") -> ConfigDict:
     return get(variant) if inspect.signature(get).parameters and variant else get()
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: ConfigDict | dict, prefix: str = "") -> dict[str, Any]:
     """{"optimizer.groups.paf.lr": value, ...} of a nested config."""
     flat = {}
     for key, value in config.items():
@@ -78,8 +78,7 @@ def _recording() -> Iterator[dict]:
     own = pathlib.Path(ml_collections.__file__).parent
     original = ConfigDict.__setattr__
 
-    def record(node, key, value):
-        frame = sys._getframe(1)
+    def set_and_note(node, key, value, frame):
         while own in pathlib.Path(frame.f_code.co_filename).parents:
             frame = frame.f_back
         place = (frame.f_code.co_filename, frame.f_lineno)
@@ -87,6 +86,7 @@ def _recording() -> Iterator[dict]:
         kept.append(node)  # no other object may take its id
         original(node, key, value)
 
+    record = lambda node, key, value: set_and_note(node, key, value, sys._getframe(1))  # noqa: E731
     with mock.patch.object(ConfigDict, "__setattr__", record):
         yield places
 

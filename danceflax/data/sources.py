@@ -17,10 +17,11 @@ from danceflax.external import is_external, load_object
 from danceflax.io.console import console
 from danceflax.skeleton import Skeleton
 
+Fields = ConfigDict | Mapping[str, Any]  # `config.data`
 SOURCES, CLIP_SOURCES = ("folder", "tfds", "coco", "mpii"), ("folder",)
 
 
-def open_sets(config: Mapping[str, Any], skeleton: Skeleton) -> tuple[Any, dict[str, Any]]:
+def open_sets(config: Fields, skeleton: Skeleton) -> tuple[Any, dict[str, Any]]:
     """What a pose training reads, of one set or of several mixed.
 
     A set that never labels a joint of the skeleton is said once: that joint's channels do not count
@@ -65,9 +66,7 @@ def open_sets(config: Mapping[str, Any], skeleton: Skeleton) -> tuple[Any, dict[
     return mixed, validation
 
 
-def open_source(
-    config: Mapping[str, Any], split: str, skeleton: Skeleton, training: bool = False
-) -> Any:
+def open_source(config: Fields, split: str, skeleton: Skeleton, training: bool = False) -> Any:
     """Opens one split of a data set; see docs/architecture.md for what a source gives.
 
     Args:
@@ -107,7 +106,7 @@ def open_source(
     raise _unknown(config.source, SOURCES)
 
 
-def open_clips(config: Mapping[str, Any], split: str, class_names: Sequence[str] = ()) -> Any:
+def open_clips(config: Fields, split: str, class_names: Sequence[str] = ()) -> Any:
     """Opens the clips of one split; see `data.clips.ClipSource` for what a source gives.
 
     Args:

@@ -1,41 +1,54 @@
-"""Fresh weights, drawn on the host: the same on every device, and nothing to compile."""
+"""Fresh weights: convolutions drawn on the host, everything else as its module says."""
 
 import zlib
+from typing import Any
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-# Start values by the parameter's name. Anything else called "kernel" is drawn at random.
-# A layer called "output" starts small: else training first shrinks everything before it to silence
-# the noise, and features die (a tenth lowered the demo's loss after 400 steps by an eighth).
+# A convolution called "output" starts small: else training first shrinks everything before it to
+# silence the noise, and features die (a tenth lowered the demo's loss by an eighth).
 OUTPUT_SCALE = 0.1
-CONSTANTS = {"bias": 0.0, "slope": 0.25, "scale": 1.0, "mean": 0.0, "var": 1.0}
 
 
-def initialise(model, example, seed):
-    """Fresh variables of a network.
+def initialise(model: nn.Module, example: Any, seed: int) -> dict[str, Any]:
+    """Fresh variables {"params": ..., ...} of a network, float32 numpy arrays.
 
-    Kernels are He-normal (He et al. 2015): the plain deep stacks of OpenPose sit on the background
-    plateau for hundreds of steps with flax's default. `jax.jit(model.init)` would draw from the
-    same distribution, after compiling a random generator for each of a hundred kernels.
+    Kernels of 2-D and 3-D convolutions are He-normal (He et al. 2015): the plain deep stacks of
+    OpenPose sit on the background plateau for hundreds of steps with flax's default. They are drawn
+    here, for to compile a random generator for each of a hundred kernels takes longer than the
+    demo's first minute. Whatever else there is has its module's own initial values.
 
     Args:
-      model: a flax module.
+      model: the network.
       example: an input of the right rank and channels, or a tree of such; only its shape matters.
-      seed: int; each kernel's numbers are a function of it and the kernel's path.
-
-    Returns:
-      {"params": ..., ...} of float32 numpy arrays.
+      seed: each kernel's numbers are a function of it and the kernel's path.
     """
-    shapes = jax.eval_shape(model.init, jax.random.key(0), example)
+    inputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), example)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
 
-    def draw(path, leaf):
+    @jax.jit
+    def draw_others(key):
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), inputs)
+        drawn = model.init(key, zeros)
+        return jax.tree.map_with_path(
+            lambda path, leaf: None if _is_convolution(path, leaf) else leaf, dict(drawn)
+        )
+
+    def draw(path, leaf, other):
+        if not _is_convolution(path, leaf):
+            return np.asarray(other, np.float32)
         keys = [key.key for key in path]
-        if keys[-1] != "kernel":
-            return np.full(leaf.shape, CONSTANTS[keys[-1]], np.float32)
         rng = np.random.default_rng([seed, zlib.crc32("/".join(keys).encode())])
         deviation = np.sqrt(2.0 / np.prod(leaf.shape[:-1]))
         deviation *= OUTPUT_SCALE if "output" in keys else 1.0
         return rng.standard_normal(leaf.shape, np.float32) * np.float32(deviation)
 
-    return jax.tree.map_with_path(draw, dict(shapes))
+    others = draw_others(jax.random.key(seed))
+    return jax.tree.map_with_path(draw, dict(shapes), others, is_leaf=lambda x: x is None)
+
+
+def _is_convolution(path, leaf):
+    return path[-1].key == "kernel" and leaf.ndim >= 4
