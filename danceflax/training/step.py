@@ -14,14 +14,14 @@ class TrainState(flax.struct.PyTreeNode):
     """All that training carries from step to step. A checkpoint of it resumes exactly.
 
     Attributes:
-      step: int32, optimizer steps done.
+      step: int32 [], optimizer steps done.
       params: trees of float32 arrays.
       model_state: the network's other collections (batch statistics), or {}.
       opt_state: optax's.
       average: exponential moving average of `params`, or None when it is off.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     model_state: Any
     opt_state: Any

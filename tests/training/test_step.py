@@ -178,8 +178,8 @@ def test_batches_must_fit_the_devices():
 
 def test_two_devices_update_like_one(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import numpy as np, jax\n"
-        "import test_training_step as t\n"
+        "import sys; sys.path.insert(0, 'tests/training'); import numpy as np, jax\n"
+        "import test_step as t\n"
         "assert jax.local_device_count() == 2\n"
         "leaves = jax.tree.leaves(t.run()[0].params)\n"
         f"np.savez({str(tmp_path / 'two.npz')!r}, *leaves)"
