@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from danceflax.data import coco_checks
 from danceflax.data.coco_files import COCO17, cover, read_coco
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import read_image
@@ -25,6 +26,7 @@ class CocoSource:
     Attributes:
       annotations: path of the annotation file, for evaluation by pycocotools; None where it cannot
         be measured against as it is: it has other joints than COCO's 17, or gaps.
+      home: a folder that is there as long as the data are.
       image_ids: [N] int, each record's image; counted where the file's ids are no numbers.
       skeleton: the records' skeleton.
     """
@@ -43,7 +45,7 @@ class CocoSource:
           UserError: the folder or file is missing, is not in the COCO format, has no joint of the
             skeleton, or holds no sample.
         """
-        self.images = pathlib.Path(images).expanduser()
+        self.images = self.home = pathlib.Path(images).expanduser()
         self.skeleton = skeleton
         if not self.images.is_dir():
             raise UserError(f"{images}: no such folder of images; set config.data.images")
@@ -84,27 +86,28 @@ class CocoSource:
         number = self._numbers[index].item()
         _, file, size = self._images[number]
         where = f"{self.images / file} (image {self._images[number].id} of {self._path})"
-        image = read_image(self.images / file, where)
+        people, boxes, labelled = self._labels(number, where)
+        image = read_image(coco_checks.find_image(self.images, file, where), where)
         if size and image.shape[:2] != size:
             raise BadSampleError(
                 f"{where}: {image.shape[1]}x{image.shape[0]} pixels; the annotations say "
                 f"{size[1]}x{size[0]}"
             )
-        people, boxes, labelled = self._labels(number)
         return {
             "image": image,
             "people": people,
             "boxes": boxes,
-            "mask": self._mask(number, image.shape[:2]),
+            "mask": self._mask(number, image.shape[:2], where),
             "labelled": labelled,
             "main": int(self._mains[index]),
             "name": file,
             "id": self._ids[number],
         }
 
-    def _labels(self, number):
+    def _labels(self, number, where):
         """people [P, J, 3], boxes [P, 4] and labelled [J]: what is labelled of everybody counts."""
         entries = self._people[number]
+        coco_checks.check_people([p.keypoints for p in entries], [p.box for p in entries], where)
         joints = _common([p.joints for p in entries]) if entries else self._joints
         boxes = np.array([p.box for p in entries], np.float32).reshape(-1, 4)
         people, labelled = self._convert(entries, joints)
@@ -116,13 +119,13 @@ class CocoSource:
         points = np.array(points).reshape(len(entries), len(joints), 3)
         return convert_joints(points, joints, self.skeleton.joints)
 
-    def _mask(self, number, shape):
+    def _mask(self, number, shape, where):
         """uint8 [H, W], 0 over crowds and people without keypoints; None if there are none."""
         if not self._others[number]:
             return None
         mask = np.ones(shape, np.uint8)
         for person in self._others[number]:
-            cover(mask, person)
+            cover(mask, person, where)
         return mask
 
 

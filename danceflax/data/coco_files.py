@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from pycocotools import mask as coco_mask
 
+from danceflax.data import coco_checks
+from danceflax.data.keypoint_files import MAX_COORDINATE
 from danceflax.errors import UserError
 from danceflax.people import keypoint_boxes
 from danceflax.skeleton import COCO17_JOINTS, FOOT_JOINTS
@@ -63,24 +64,20 @@ def read_coco(path: str | os.PathLike) -> tuple[list[Image], dict, bool]:
 
     Raises:
       UserError: the file is missing or not in the COCO format; an annotation is of no image of the
-        file, or has keypoints that are not numbers or not as many as its category lists.
+        file, or has not as many keypoints as its category lists.
     """
     data = _load(path)
     images, complete = [], True
-    for n, entry in enumerate(data["images"]):
-        if not isinstance(entry, dict) or not {"id", "file_name"} <= set(entry):
-            raise UserError(f"{path}: image {n} of the list lacks id or file_name")
-        sides = (entry.get("height"), entry.get("width"))
-        size = tuple(map(int, sides)) if all(map(_is_number, sides)) and all(sides) else None
-        images.append(Image(entry["id"], str(entry["file_name"]), size))
+    for entry in data["images"]:
+        size = (entry.get("height"), entry.get("width"))
+        images.append(Image(entry["id"], entry["file_name"], size if all(size) else None))
         complete &= isinstance(entry["id"], int)
     known, people = {image.id for image in images}, {}
     categories = _find_categories(data.get("categories"), path)
     complete &= set(categories or ()) == {1} == {c["id"] for c in data.get("categories") or [{}]}
     for entry in data["annotations"]:
-        if not isinstance(entry, dict) or entry.get("image_id") not in known:
-            name = entry.get("id") if isinstance(entry, dict) else entry
-            raise UserError(f"{path}: annotation {name} is of no image that the file lists")
+        if entry["image_id"] not in known:
+            raise UserError(f"{path}: annotation {entry.get('id')} is of no image that it lists")
         if categories is not None and entry.get("category_id") not in categories:
             continue
         listed = (categories or {}).get(entry.get("category_id"))
@@ -99,13 +96,9 @@ def _load(path):
         data = json.loads(pathlib.Path(path).expanduser().read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
-    keys = ("images", "annotations")
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
-        raise UserError(f"{path}: not in the COCO format; expected the keys images and annotations")
-    if not data["images"]:
-        raise UserError(f"{path}: lists no image")
+    coco_checks.check_file(data, path)
     return data
 
 
@@ -137,96 +130,42 @@ def _read_person(entry, listed, path):
     if values and (joints is None or len(values) != 3 * len(joints)):
         expected = f"the {len(listed)} of its category" if listed else "17, or 23 with feet"
         raise UserError(f"{name} has {len(values) / 3:g} keypoints; expected {expected}")
-    try:
+    with np.errstate(over="ignore"):  # what a float32 cannot hold is refused with its image
         keypoints = np.array(values, np.float32).reshape(-1, 3)
-    except (TypeError, ValueError):
-        keypoints = np.full((1, 3), np.nan)
-    if not np.isfinite(keypoints).all():
-        raise UserError(f"{name} has a keypoint that is not a number")
     labelled = bool((keypoints[:, 2] > 0).any()) and not entry.get("iscrowd")
     if entry.get("num_keypoints") == 0:
         labelled = False
     box, area = entry.get("bbox"), entry.get("area")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+    if not box:
         box = keypoint_boxes(keypoints[None])[0] if labelled else None
     region = entry.get("segmentation")
     if box is None and not labelled and not region:
         return None
-    box = np.array(box if box is not None else (0, 0, 0, 0), np.float32)
-    return Person(
-        joints or (),
-        keypoints if labelled else None,
-        box,
-        float(area) if _is_number(area) else float(box[2] * box[3]),
-        None if labelled else region,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        box = np.array(box if box is not None else (0, 0, 0, 0), np.float32)
+        area = float(box[2] * box[3]) if area is None else float(area)
+    points, region = (keypoints, None) if labelled else (None, region)
+    return Person(joints or (), points, box, area, region)
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def cover(mask: UInt8[np.ndarray, "H W"], person: Person) -> None:
+def cover(mask: UInt8[np.ndarray, "H W"], person: Person, where: str) -> None:
     """Sets a mask to 0 where a person without keypoints is: in its region, or else its box.
 
-    A region is a list of polygons, or run lengths, packed or not. What is none, as a polygon of two
-    points, must not reach pycocotools, which is C and believes everything.
+    Polygons of fewer than three points cover nothing.
+
+    Raises:
+      BadSampleError: the region is not of such a picture.
     """
     height, width = mask.shape
     region = person.region
     if isinstance(region, list):
-        region = [part for part in region if _is_polygon(part)]
-        region = coco_mask.frPyObjects(region, height, width) if region else None
-    else:
-        region = _pack(region, height, width) if isinstance(region, dict) else None
+        region = [part for part in region if not isinstance(part, list) or len(part) not in (2, 4)]
     if region:
-        mask[coco_mask.decode(region).reshape(height, width, -1).any(-1)] = 0
-    else:
-        x, y, w, h = person.box
-        left, top = max(0, math.floor(x)), max(0, math.floor(y))
-        mask[top : max(0, math.ceil(y + h)), left : max(0, math.ceil(x + w))] = 0
-
-
-def _is_polygon(part):
-    return (
-        isinstance(part, list)
-        and len(part) >= 6
-        and not len(part) % 2
-        and all(map(_is_number, part))
-    )
-
-
-def _pack(region, height, width):
-    """Run lengths as pycocotools packs them; None if they are not those of such an image."""
-    counts = region.get("counts")
-    if list(region.get("size") or ()) != [height, width]:
-        return None
-    if isinstance(counts, list):
-        good = all(isinstance(n, int) and n >= 0 for n in counts) and sum(counts) == height * width
-        return coco_mask.frPyObjects(region, height, width) if good else None
-    if isinstance(counts, str) and _sum_packed(counts) == height * width:
-        return {"size": [height, width], "counts": counts.encode()}
-    return None
-
-
-def _sum_packed(text):
-    """The sum of packed run lengths: groups of 5 bits from character 48 on, the lowest first; bit 6
-    says that more follow, and from the third on each is a difference to the one before the last."""
-    runs, value, shift = [], 0, 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            return None
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            if runs[-1] < 0:
-                return None
-            value = shift = 0
-    return None if shift else sum(runs)
+        mask[coco_checks.decode_mask(region, height, width, where)] = 0
+        return
+    x, y, w, h = np.clip(np.nan_to_num(person.box), -MAX_COORDINATE, MAX_COORDINATE)
+    rows = slice(max(0, math.floor(y)), max(0, math.ceil(y + h)))
+    mask[rows, max(0, math.floor(x)) : max(0, math.ceil(x + w))] = 0
 
 
 def image_ids(
