@@ -104,6 +104,10 @@ class CocoSource:
             "id": self._ids[number],
         }
 
+    def count_people(self, index):
+        """How many people record `index` has; reads no image."""
+        return len(self._people[self._numbers[index]])
+
     def _labels(self, number, where):
         """people [P, J, 3], boxes [P, 4] and labelled [J]: what is labelled of everybody counts."""
         entries = self._people[number]
