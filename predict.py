@@ -129,7 +129,7 @@ def draw_running(windows, names, path):
 def find_poses(loaded, inputs, output):
     """Draws the people of each image and video and writes their keypoints. Returns messages about
     files that cannot be read, and about frames that were lost."""
-    from danceflax.data.coco import image_ids
+    from danceflax.data.coco_files import image_ids
     from danceflax.io.images import read_image, write_image
     from danceflax.io.videos import VideoWriter, read_video
     from danceflax.pose.draw import draw_people

@@ -16,7 +16,6 @@ from danceflax.data.keypoint_files import MAX_COORDINATE
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import MAX_PIXELS
 
-NEEDED = ("id", "image_id", "keypoints", "bbox", "area", "segmentation")
 MAX_POINTS = 20_000  # of a polygon; the largest of COCO has some hundreds
 FAR = 1  # pictures beside the picture in which a polygon may still have a corner
 
@@ -82,30 +81,37 @@ def decode_mask(segmentation, height: int, width: int, where: str) -> Bool[np.nd
 
 
 def _find_image_fault(image):
-    if not _is_whole(image.get("id")) or abs(image["id"]) >= 1 << 63:
-        return "has an id that is no whole number of 64 bits"
+    if not _is_id(image.get("id")):
+        return "has an id that is neither a text nor a whole number of 64 bits"
     if not isinstance(image.get("file_name"), str):
         return "has no file_name"
     size = (image.get("height"), image.get("width"))
+    if None in size:
+        return None
     if not all(_is_whole(side) and side > 0 for side in size) or size[0] * size[1] > MAX_PIXELS:
         return f"has no height and width of at most {MAX_PIXELS:,} pixels together"
     return None
 
 
 def _find_annotation_fault(person):
-    if missing := [key for key in NEEDED if key not in person]:
-        return f"lacks {', '.join(missing)}; expected a person_keypoints_*.json"
+    """What is wrong with an annotation. What is absent or null is not: others make up for it."""
     for key, count in (("keypoints", None), ("bbox", 4), ("foot_kpts", None)):
-        values = person.get(key, [])
+        values = person.get(key)
+        if values is None:
+            continue
         if not isinstance(values, list) or not all(map(_is_number, values)):
             return f"has in {key} what is not a number"
         if count and len(values) != count:
             return f"has {len(values)} numbers in {key}; expected {count}"
-    if not _is_number(person["area"]) or not _is_number(person.get("num_keypoints", 0)):
-        return "has an area or num_keypoints that is no number"
-    if not isinstance(person["segmentation"], (list, dict)):
+    for key in ("area", "num_keypoints", "iscrowd"):
+        if person.get(key) is not None and not _is_number(person[key]) and person[key] is not True:
+            return f"has {key} that is no number"
+    if not isinstance(person.get("segmentation", []), (list, dict, type(None))):
         return "has a segmentation that is neither polygons nor run lengths"
-    return None if _is_whole(person["image_id"]) else "has an image_id that is no whole number"
+    for key in ("category_id", "image_id"):
+        if not _is_id(person.get(key, "")):
+            return f"has {key} that is neither a text nor a whole number"
+    return None if "image_id" in person else "has no image_id"
 
 
 def _find_polygon_fault(polygons, height, width):
@@ -165,6 +171,10 @@ def _is_number(value):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     return isinstance(value, float) or abs(value) < 1 << 1000
+
+
+def _is_id(value):
+    return isinstance(value, str) or (_is_whole(value) and abs(value) < 1 << 63)
 
 
 def _is_whole(value):

@@ -84,6 +84,12 @@ class LetsDanceSource:
             image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
         )
 
+    def count_people(self, index):
+        """How many people record `index` has; reads no image. Raises BadSampleError."""
+        file = self.files[index].decode()
+        path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
+        return len(read_keypoints(path, self._where(index, path))[0])
+
     def _where(self, index, path):
         row = self._rows[index]
         return f"{path} ({self.split_file}, row {row})" if row else path

@@ -67,6 +67,10 @@ class MpiiSource:
     def __repr__(self):
         return f"MpiiSource({self.annotation_file}, {self._split}, {len(self)} images)"
 
+    def count_people(self, index: int) -> int:
+        """How many people record `index` has; reads no image."""
+        return len(self._entries[index][2])
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads record `index`. Raises BadSampleError: its image cannot be read."""
         number, name, people, unlabelled = self._entries[index]

@@ -1,5 +1,7 @@
 """Opens the source of samples that a config names."""
 
+import concurrent.futures
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +14,7 @@ from danceflax.data.clips import ClipSource
 from danceflax.data.coco import CocoSource
 from danceflax.data.frames import LetsDanceSource
 from danceflax.data.mix import MixedSource, check_weights, unlabelled_joints
-from danceflax.errors import UserError
+from danceflax.errors import BadSampleError, UserError
 from danceflax.external import is_external, load_object
 from danceflax.io.console import console
 from danceflax.skeleton import Skeleton
@@ -126,6 +128,24 @@ def open_clips(config: Fields, split: str, class_names: Sequence[str] = ()) -> A
     raise _unknown(config.source, CLIP_SOURCES)
 
 
+def count_people(source: Any, index: int) -> int:
+    """How many people a record of a pose source has; 0 if it is bad. Own sources may have a method
+    of this name, which need not read the image."""
+    try:
+        if hasattr(source, "count_people"):
+            return source.count_people(index)
+        return len(source[index]["people"])
+    except BadSampleError:
+        return 0
+
+
+def most_people(source: Any, threads: int) -> int:
+    """The most people that a record of a pose source has, at least 1, by looking at all of them."""
+    with concurrent.futures.ThreadPoolExecutor(max(1, threads)) as pool:
+        counts = pool.map(functools.partial(count_people, source), range(len(source)))
+        return max(1, max(counts, default=1))
+
+
 def _unknown(source, known):
     return UserError(
         f"config.data.source is {source!r}; choose {' or '.join(map(repr, known))}, or name "
@@ -148,6 +168,9 @@ class Subset:
 
     def __getitem__(self, i):
         return self._source[self._indices[i]]
+
+    def count_people(self, i):
+        return count_people(self._source, self._indices[i])
 
     def __repr__(self):
         return f"{len(self)} of {self._source}"

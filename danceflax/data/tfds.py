@@ -42,6 +42,11 @@ class TfdsSource:
     def __repr__(self):
         return f"TfdsSource({self.root}, {self.split}, {len(self)} frames)"
 
+    def count_people(self, index):
+        """How many people record `index` has; decodes no image."""
+        example = self._examples[index]
+        return len(example["keypoints"]) // max(1, len(example["joints"].decode().split()))
+
     def __getitem__(self, index):
         """Reads record `index`. Raises BadSampleError: its image cannot be decoded."""
         example = self._examples[int(index)]

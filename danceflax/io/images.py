@@ -2,19 +2,24 @@
 
 import os
 import pathlib
+import re
 import struct
+import typing
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from danceflax.errors import BadSampleError
+from danceflax.errors import BadSampleError, UserError
 from danceflax.io import files
 from danceflax.io.files import write_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_BYTES = 256_000_000  # of a picture's file
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
+
+# The start of a JPEG's next part: in pixels, 0xff is followed by 0, or by a restart's number.
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")
 
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
 
@@ -31,6 +36,51 @@ def read_image(path, where=None):
     """
     where = where or path
     return decode_image(read_bytes(path, where), where)
+
+
+def as_pixels(image: typing.Any) -> UInt8[np.ndarray, "H W 3"]:
+    """The pixels of what a caller has: an array, a picture of PIL, or the path of a file.
+
+    Args:
+      image: [H, W, 3] RGB, [H, W, 4] RGBA, [H, W] or [H, W, 1] grey. Whole numbers lie in 0..255,
+        floats in 0..1.
+
+    Raises:
+      UserError: it is none of these, or its numbers may be meant otherwise.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    kind = type(image).__name__
+    if hasattr(image, "convert"):  # PIL's
+        image = image.convert("RGB")
+    if isinstance(image, (list, tuple)):
+        raise UserError(f"one image is expected, and this is a {kind} of {len(image)}")
+    try:
+        pixels = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError):
+        pixels = np.empty(0)
+    shape = pixels.shape
+    channels = shape[2] if len(shape) == 3 else 1
+    if len(shape) not in (2, 3) or channels not in (1, 3, 4) or not pixels.size:
+        raise UserError(f"an image is expected as [H, W, 3], and this is {kind} {list(shape)}")
+    if pixels.dtype != np.uint8:
+        pixels = _to_bytes(pixels)
+    pixels = pixels.reshape(*shape[:2], channels)[..., :3]
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*shape[:2], 3)))
+
+
+def _to_bytes(pixels):
+    """Floats in 0..1 and whole numbers in 0..255 as uint8; what may be meant otherwise is refused:
+    floats beyond 1, and whole numbers none of which is."""
+    low, high, kind = pixels.min(), pixels.max(), pixels.dtype.kind
+    if kind == "f" and low >= 0 and high <= 1:
+        return np.rint(pixels * 255).astype(np.uint8)
+    if kind in "ui" and low >= 0 and 1 < high <= 255:
+        return pixels.astype(np.uint8)
+    raise UserError(
+        f"an image is expected as uint8, or as floats in 0..1, and this is {pixels.dtype} from "
+        f"{low:g} to {high:g}; convert it"
+    )
 
 
 def find_image(path: str | os.PathLike) -> str:
@@ -102,11 +152,25 @@ def _bad(fault, where, message):
 
 
 def _is_truncated(data):
-    """A JPEG or PNG without its end marker; OpenCV would fill in the rest with grey."""
-    if data.startswith(b"\xff\xd8"):  # some cameras pad the file after the marker
-        return b"\xff\xd9" not in data[-4096:]
+    """A JPEG or PNG that ends before its own end; OpenCV would fill in the rest with grey.
+
+    The end is found by walking the parts, so that what comes behind it does not matter: the film of
+    a motion photo, the padding of some cameras.
+    """
+    if data.startswith(b"\xff\xd8"):
+        position = 2
+        while match := MARKER.search(data, position):
+            if match[0] == b"\xff\xd9":
+                return False
+            position = match.end()
+            if match[0] != b"\xff\x01":  # the only other one without a length
+                position += int.from_bytes(data[position : position + 2], "big")
+        return True
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-4096:]
+        position = 8
+        while position + 8 <= len(data) and data[position + 4 : position + 8] != b"IEND":
+            position += 12 + int.from_bytes(data[position : position + 4], "big")
+        return position + 8 > len(data)
     return False
 
 

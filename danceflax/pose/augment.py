@@ -6,12 +6,15 @@ Both give the batch item of docs/architecture.md. Pixel centres are at integers,
 is a [2, 3] or [3, 3] matrix from a record's pixels to the item's.
 """
 
+import logging
+import threading
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from danceflax.errors import BadSampleError, UserError
-from danceflax.people import resize_affine, transform_people
+from danceflax.people import keypoint_boxes, resize_affine, transform_people
 from danceflax.pose.appearance import (
     COLOUR,
     GREY,
@@ -65,7 +68,8 @@ def augment(
       skeleton: the record's `Skeleton`, for left and right.
       size: (height, width) of the crop in pixels.
       stride: pixels a map cell.
-      max_people: P of the batch.
+      max_people: P of the batch: the largest that are in the crop. Those that are left out are
+        counted in the log, and their places do not count in the loss.
       size_by: "height" or "longer", see above.
       target_scale: the main person's size over the crop's, at scale 1.
       scale: (low, high) of the random factor.
@@ -83,7 +87,6 @@ def augment(
       labelled bool [J], weight float32 []}.
 
     Raises:
-      BadSampleError: more than max_people people are in the crop.
       UserError: `size_by` is not known.
     """
     center, extent = _main_person(record, rng, size_by)
@@ -106,14 +109,18 @@ def augment(
         people, labelled = people[:, skeleton.flip], labelled[skeleton.flip]
     image, people = random_patches(image, people, rng, patches, patch_size)
     mask = _warp_mask(record["mask"], to_crop, size, stride)
-    return _item(record["name"], image, people, mask, labelled, max_people)
+    people = _keep_inside(people, size)
+    if len(people) > max_people:
+        people, mask = _keep_largest(people, mask, stride, max_people)
+    return _item(image, people, mask, labelled, max_people)
 
 
-def letterbox(record, *, size, stride, max_people):
+def letterbox(record, *, size, stride, max_people=None):
     """The whole image, as large as fits, at the top left of a grey canvas.
 
     Args:
-      record, size, stride, max_people: as for `augment`.
+      record, size, stride: as for `augment`.
+      max_people: P of the batch, which holds everybody; by default as many as there are.
 
     Returns:
       The item that `augment` gives, with two entries more: to_image float32 [2, 3], the affine map
@@ -127,7 +134,10 @@ def letterbox(record, *, size, stride, max_people):
     to_canvas = cv2.invertAffineTransform(to_image)
     mask = _warp_mask(record["mask"], to_canvas, size, stride)
     people = transform_people(record["people"], to_canvas)
-    item = _item(record["name"], image, people, mask, record["labelled"], max_people)
+    people = _keep_inside(people, size)
+    if max_people is not None and len(people) > max_people:
+        raise BadSampleError(f"{record['name']}: {len(people)} people, more than {max_people}")
+    item = _item(image, people, mask, record["labelled"], max_people or len(people))
     return item | {
         "to_image": to_image.astype(np.float32),
         "id": np.int64(record.get("id", -1)),
@@ -219,17 +229,52 @@ def _warp_mask(mask, affine, size, stride):
     return cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _item(name, image, people, mask, labelled, max_people):
-    """The batch item: joints outside the image become absent, people are padded to max_people."""
-    xy, (height, width) = people[..., :2], image.shape[:2]
+def _keep_inside(people, size):
+    """People with joints outside the image absent; those of whom nothing is left are left out."""
+    xy, (height, width) = people[..., :2], size
     inside = ((xy >= -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1, keepdims=True)
     people = np.where(inside, people, np.float32(0))
-    people = people[(people[..., 2] > 0).any(1)]
-    if len(people) > max_people:
-        raise BadSampleError(
-            f"{name}: {len(people)} people, more than config.data.max_people = {max_people}; "
-            f"raise it"
-        )
+    return people[(people[..., 2] > 0).any(1)]
+
+
+def _keep_largest(people, mask, stride, count):
+    """The `count` people of the largest boxes, in their order, and the mask without the boxes of
+    the others."""
+    boxes = keypoint_boxes(people)
+    order = np.argsort(-boxes[:, 2:].max(1), kind="stable")
+    mask = mask.copy()
+    for x, y, width, height in boxes[order[count:]]:
+        left, top = np.floor(to_grid(np.array([x, y]), stride)).astype(int).clip(0)
+        right, bottom = np.ceil(to_grid(np.array([x + width, y + height]), stride)).astype(int) + 1
+        mask[top:bottom, left:right] = 0
+    LEFT_OUT.add(len(people) - count, count)
+    return people[np.sort(order[:count])], mask
+
+
+class Count:
+    """People left out of crops, over all threads; the log says so at 1, 10, 100, ..."""
+
+    def __init__(self):
+        self.total, self._next, self._lock = 0, 1, threading.Lock()
+
+    def add(self, number, max_people):
+        with self._lock:
+            self.total += number
+            if self.total < self._next:
+                return
+            self._next = 10 ** len(str(self.total))
+        logging.warning(
+            "crops hold more than config.data.max_people = %d people: so far %d, the smallest, are "
+            "left out, and their places do not count; raise it to train on all",
+            max_people, self.total,
+        )  # fmt: skip
+
+
+LEFT_OUT = Count()
+
+
+def _item(image, people, mask, labelled, max_people):
+    """The batch item, with people padded to max_people."""
     padded = np.zeros((max_people, *people.shape[1:]), np.float32)
     padded[: len(people)] = people
     return {

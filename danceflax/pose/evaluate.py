@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from danceflax.data.loader import make_loader
-from danceflax.data.sources import Subset, open_source
+from danceflax.data.sources import Subset, most_people, open_source
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
@@ -159,8 +159,9 @@ def evaluate_split(
     devices.check_batch_size(config.eval.batch_size, where="--batch_size")
     skeleton, data = Skeleton.from_dict(checkpoint["skeleton"]), config.data
     source = Subset(open_source(data, split, skeleton), limit)
+    most = most_people(source, data.threads)
     transform = functools.partial(
-        letterbox, size=tuple(config.eval.size), stride=STRIDE, max_people=data.max_people
+        letterbox, size=tuple(config.eval.size), stride=STRIDE, max_people=most
     )
     batches = make_loader(
         source,

@@ -1,12 +1,13 @@
 """From frames to people: network, flip and multi-scale averaging, decoding; frames of any size."""
 
-import itertools
+import collections
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from danceflax.errors import UserError
+from danceflax.io.images import as_pixels
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
@@ -19,6 +20,7 @@ from danceflax.training import devices
 # one compilation, and limited to this many times the height.
 WIDTH_STEP, MAX_RATIO = 64, 16 / 9
 HEIGHT = 368  # of the published networks
+AHEAD = 4  # batches of frames that are read to fill one with frames of one shape
 
 
 class PosePredictor:
@@ -73,7 +75,8 @@ class PosePredictor:
         self._variables = devices.replicate(variables)
 
     def __call__(self, image):
-        """(people [P, J, 3] (x, y, score) in pixels, scores [P]), best first, of an RGB image."""
+        """(people [P, J, 3] (x, y, score) in pixels, scores [P]), best first, of an image: an array
+        (uint8, or floats in 0..1), a picture of PIL or a path, see `as_pixels`."""
         (_, _, people, scores), *_ = self.stream([(None, image)])
         return people, scores
 
@@ -81,24 +84,40 @@ class PosePredictor:
         """People on each of a stream of frames, in order; many at a time go to the devices.
 
         Args:
-          frames: iterable of (anything, frame uint8 [H, W, 3] RGB).
+          frames: iterable of (anything, frame), a frame as for `__call__`. Frames of several shapes
+            may come in any order: AHEAD batches are looked at to fill one.
 
         Yields:
-          (anything, frame, people [P, J, 3] in the frame's pixels, scores [P]), best first.
+          (anything, frame uint8 [H, W, 3], people [P, J, 3] in its pixels, scores [P]), best first.
         """
-        sized = ((key, frame, network_size(frame, self.height)) for key, frame in frames)
-        for size, group in itertools.groupby(sized, key=lambda item: item[2]):
-            group = ((key, frame) for key, frame, _ in group)
-            while chunk := list(itertools.islice(group, self.batch_size)):
-                fitted = [fit_image(frame, size) for _, frame in chunk]
-                images = np.stack([image for image, _ in fitted])
-                filler = np.zeros((self.batch_size - len(images), *images.shape[1:]), np.uint8)
-                images = np.concatenate([images, filler])
-                people, scores = self._estimate(self._variables, images)
-                for n, (key, frame) in enumerate(chunk):
-                    found = scores[n] > 0
-                    placed = transform_people(people[n][found], fitted[n][1])
-                    yield key, frame, placed, scores[n][found]
+        waiting, alike = collections.deque(), collections.defaultdict(list)
+        for key, frame in frames:
+            frame = as_pixels(frame)
+            item = {"key": key, "frame": frame, "size": network_size(frame, self.height)}
+            waiting.append(item)
+            alike[item["size"]].append(item)
+            if len(alike[item["size"]]) == self.batch_size:
+                self._find(alike.pop(item["size"]))
+            elif len(waiting) >= AHEAD * self.batch_size and "people" not in waiting[0]:
+                self._find(alike.pop(waiting[0]["size"]))
+            while waiting and "people" in waiting[0]:
+                done = waiting.popleft()
+                yield done["key"], done["frame"], done["people"], done["scores"]
+        for group in alike.values():
+            self._find(group)
+        for done in waiting:
+            yield done["key"], done["frame"], done["people"], done["scores"]
+
+    def _find(self, group):
+        """Gives up to a batch of items of one size their people and scores."""
+        fitted = [fit_image(item["frame"], item["size"]) for item in group]
+        images = np.stack([image for image, _ in fitted])
+        filler = np.zeros((self.batch_size - len(images), *images.shape[1:]), np.uint8)
+        people, scores = self._estimate(self._variables, np.concatenate([images, filler]))
+        for n, item in enumerate(group):
+            found = scores[n] > 0
+            item["people"] = transform_people(people[n][found], fitted[n][1])
+            item["scores"] = scores[n][found]
 
 
 def network_size(frame, height):

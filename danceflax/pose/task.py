@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from danceflax import skeleton as skeletons
-from danceflax.data.sources import Subset, open_sets
+from danceflax.data.sources import Subset, most_people, open_sets
 from danceflax.errors import UserError
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import on_images
@@ -52,7 +52,8 @@ def make_task(config: ConfigDict) -> Task:
     loss = make_loss(apply, skeleton, **targets, train=True)
     shape = dict(stride=STRIDE, max_people=data.max_people)
     crop = functools.partial(augment, skeleton=skeleton, **shape, **config.augment)
-    whole = functools.partial(letterbox, size=config.eval.size, **shape)
+    most = {name: most_people(source, data.threads) for name, source in validation.items()}
+    whole = functools.partial(letterbox, size=config.eval.size, stride=STRIDE)
     finds_people = getattr(model, "heatmap_stages", 1) > 0
     shown = choose_shown(config, validation, finds_people)
 
@@ -63,7 +64,8 @@ def make_task(config: ConfigDict) -> Task:
         def evaluate(variables):
             metrics, pictures = {}, []
             for name, source in validation.items():
-                batches = read(source, whole, config.eval.batch_size, training=False)
+                transform = functools.partial(whole, max_people=most[name])
+                batches = read(source, transform, config.eval.batch_size, training=False)
                 found, picture = validate(variables, batches, source.annotations)
                 metrics |= {f"{name}/{key}" if name else key: found[key] for key in found}
                 pictures.append(picture)

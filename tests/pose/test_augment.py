@@ -9,9 +9,11 @@ from danceflax.people import transform_people
 from danceflax.pose.augment import (
     COLOUR,
     GREY,
+    LEFT_OUT,
     augment,
     letterbox,
 )
+from danceflax.pose.grid import to_grid
 from danceflax.skeleton import BODY25, COCO18
 
 SIZE, STRIDE = (368, 368), 8
@@ -192,15 +194,29 @@ def test_nobody_and_tiny_people():
     assert (item["people"][0, :, 2] > 0).sum() == 1
 
 
-def test_too_many_people_is_an_error_that_names_the_file():
-    people = [random_person(np.random.default_rng(i), 200, 200, 60) for i in range(5)]
+def test_of_too_many_people_the_largest_are_trained_on():
+    """The smallest is left out and counted, and its place does not count; in evaluation nobody is
+    left out, and a batch too small for them is an error that names the file."""
+    heights = (60, 90, 20, 70, 80)
+    people = [np.zeros((18, 3)) for _ in heights]
+    for k, (person, height) in enumerate(zip(people, heights, strict=True)):
+        person[:4] = [(30 + 30 * k, 60, 2), (40 + 30 * k, 60, 2), (30 + 30 * k, 60 + height, 2),
+                      (40 + 30 * k, 60 + height, 2)]  # fmt: skip
     record = make_record(np.zeros((200, 200, 3), np.uint8), people)
-    for call in (
-        lambda: crop(record, np.random.default_rng(0)),
-        lambda: letterbox(record, size=SIZE, stride=STRIDE, max_people=4),
-    ):
-        with pytest.raises(BadSampleError, match=r"a\.jpg: 5 people.*max_people = 4; raise it"):
-            call()
+    record["main"] = 1
+    before = LEFT_OUT.total
+    options = dict(rotation=0.0, jitter=0.0, flip=0.0, scale=(1.0, 1.0), target_scale=0.4)
+    item = crop(record, np.random.default_rng(0), **options)
+    all_of_them = crop(record, np.random.default_rng(0), **options, max_people=5)
+    kept = all_of_them["people"][[0, 1, 3, 4]]
+    np.testing.assert_array_equal(item["people"], kept)
+    assert LEFT_OUT.total == before + 1 and all_of_them["mask"].all()
+    small = all_of_them["people"][2]
+    x, y = np.rint(to_grid(small[small[:, 2] > 0, :2].mean(0), STRIDE)).astype(int)
+    assert item["mask"][y, x] == 0 and 0 < (item["mask"] == 0).sum() < 60
+    assert letterbox(record, size=SIZE, stride=STRIDE)["people"].shape[0] == 5
+    with pytest.raises(BadSampleError, match=r"a\.jpg: 5 people, more than 4"):
+        letterbox(record, size=SIZE, stride=STRIDE, max_people=4)
 
 
 @pytest.mark.parametrize("image_size", [(240, 320), (800, 500), (100, 90)])
