@@ -35,7 +35,7 @@ Times = Float[np.ndarray, " T"]
 def smooth_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
     ids: Sequence[Int[np.ndarray, " _"]],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     method: str = "savitzky_golay",
     gap: float = GAP,
 ) -> tuple[list[Float[np.ndarray, "_ J 3"]], list[Int[np.ndarray, " _"]]]:

@@ -31,7 +31,7 @@ ANGLES = {"neck": ("nose", "mid_hip")} | {
 def tabulate_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
     ids: Sequence[Int[np.ndarray, " _"]],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     skeleton: Skeleton,
     angles: bool = False,
 ) -> pd.DataFrame:

@@ -189,7 +189,7 @@ class Tracker:
 
 def link_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     skeleton,
     cuts: Collection[int] = (),
     memory: float = 1.5,
@@ -222,7 +222,7 @@ def link_people(
     return [new[of_frame] for of_frame in ids]
 
 
-def check_times(times: Sequence[float]) -> Float[np.ndarray, " T"]:
+def check_times(times: Sequence[float] | np.ndarray) -> Float[np.ndarray, " T"]:
     """The times as an array.
 
     Raises:
