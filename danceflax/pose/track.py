@@ -1,12 +1,12 @@
 """People followed over time: the same person has the same number in every frame.
 
-Each person known so far is moved on to the time of the new frame, as a whole by the body's velocity
-and joint by joint by what the limbs do besides, and compared with everyone found there. The measure
-is OKS's, a normal distribution about each joint, taken as the likelihood that it is: it widens with
-the time since the joint was seen, so that whoever was lost for long fits less well in the right
-measure; each joint may be an outlier; and it is weighed against a person who was not there before.
-The best one-to-one assignment is scipy's. Greater trackers (of boxes, by appearance) add nothing to
-keypoints; nothing here sees pixels, and after a camera cut (`io.cuts`) the caller says so.
+Each person known so far is moved on to the time of the new frame, as a whole by the body's
+velocity and joint by joint by what the limbs do besides, and compared with everyone found there.
+The measure is OKS's, a normal distribution about each joint, taken as the likelihood that it is: it
+widens with the time since the joint was seen, so that whoever was lost for long fits less well in
+the right measure; each joint may be an outlier; and it is weighed against a person who is new. The
+best one-to-one assignment is scipy's. Nothing here sees pixels: after a camera cut the caller says
+so (`io.cuts` finds them).
 
 Lengths are measured in the person's size (the square root of the area that OKS divides by) and time
 in seconds, so that neither the resolution nor the frame rate matters.
@@ -23,21 +23,26 @@ from danceflax.pose.metrics import person_area
 
 UNKNOWN = -1  # the number of people who are not followed, as in OpenPose's JSON
 
-# A joint is found within this many of its OKS sigmas, or is an outlier with this probability. A new
-# person may be anywhere on so many times the area of one.
-PRECISION, OUTLIER, FLOOR = 0.6, 0.1, 100.0
-# How fast a joint's place grows uncertain, in sizes a second, until it may be a size away; and of a
-# person seen once, whose velocity is not known.
-DRIFT, FIRST_DRIFT, REACH = 0.8, 2.0, 1.0
-# How motion goes on unseen: the body keeps its velocity for about so many seconds, the limbs theirs.
+# A joint is found within this many of its OKS sigmas, or is an outlier with this probability. That
+# a person is new is as likely as one anywhere on so many times the area of a person.
+PRECISION, OUTLIER, FLOOR = 0.6, 0.1, 300.0
+# How fast a joint's place grows uncertain, in sizes a second, besides this share of the body's
+# speed (nobody's is greater than TOP_SPEED), until it may be a size away.
+DRIFT, DRIFT_SHARE, TOP_SPEED, REACH = 0.8, 0.2, 4.0, 1.0
+# Joints of who was seen in the last fifth of a second or so may leap, with this probability, by
+# about so many sizes.
+LEAP, LEAP_LENGTH, LEAP_MEMORY = 0.1, 0.3, 0.2
+# How motion goes on unseen: so many seconds or so the body keeps its velocity, a limb its own.
 BODY_GLIDE, LIMB_GLIDE = 1.0, 0.15
 # Seconds over which the velocities of the body and of a limb are averaged.
 BODY_MEMORY, LIMB_MEMORY = 0.15, 0.08
-# A match needs this many joints in common.
-LEAST_JOINTS = 2
-# Nobody is forgotten sooner than after so many seconds; between that and the tracker's memory, after
-# as long as they were seen for: what appears for a moment is mostly no person.
-SHORTEST_MEMORY = 0.4
+# A match needs this many joints in common. Networks find left for right at times, mostly of people
+# seen from behind: both are tried, and this is the probability. A lone arm or leg, mostly of
+# someone who is followed, does not begin a person: that takes this share of the joints.
+LEAST_JOINTS, SWAPPED, LEAST_SHARE = 2, 0.05, 1 / 3
+# Nobody is forgotten sooner than after so many seconds; between that and the tracker's memory,
+# after as long as they were seen for: what appears for a moment is mostly no person.
+SHORTEST_MEMORY = 0.2
 
 
 class Tracker:
@@ -53,6 +58,7 @@ class Tracker:
 
     def __init__(self, skeleton, memory: float = 1.5):
         self._sigmas = PRECISION * np.asarray(skeleton.sigmas)
+        self._flip = skeleton.flip
         self._memory = memory
         self._time, self._next = -np.inf, 0
         joints = len(self._sigmas)
@@ -72,25 +78,24 @@ class Tracker:
     ) -> Int[np.ndarray, " P"]:
         """The numbers, from 0 on, of the people (x, y, score) found in the frame at `time` seconds.
 
-        A joint not found has score 0; a person without any is UNKNOWN. After a `cut` of the camera
-        everyone is new.
+        A joint not found has score 0; who matches nobody and has few joints is UNKNOWN. After a
+        `cut` of the camera everyone is new.
 
         Raises:
           UserError: the time is not later than the last one.
         """
-        if not time > self._time:
-            raise UserError(
-                f"a frame at {time:g} s follows one at {self._time:g} s; expected times that rise"
-            )
+        check_times([self._time, time])
         self._time = time
         people = np.asarray(people, float).reshape(-1, len(self._sigmas), 3)
         points, present = people[..., :2], people[..., 2] > 0
         self._forget(time, everyone=cut)
-        tracks, found = self._match(points, present, time)
-        self._advance(tracks, points[found], present[found], time)
+        tracks, found, swapped = self._match(points, present, time)
+        joints = np.where(swapped[:, None], self._flip, np.arange(len(self._flip)))
+        places = found[:, None], joints
+        self._advance(tracks, points[places], present[places], time)
         ids = np.full(len(people), UNKNOWN)
         ids[found] = self._people["id"][tracks]
-        new = np.flatnonzero((ids == UNKNOWN) & present.any(1))
+        new = np.flatnonzero((ids == UNKNOWN) & (present.mean(1) >= LEAST_SHARE))
         ids[new] = self._next + np.arange(len(new))
         self._begin(ids[new], points[new], present[new], time)
         return ids
@@ -102,23 +107,31 @@ class Tracker:
         self._people = {name: value[keep] for name, value in self._people.items()}
 
     def _match(self, points, present, time):
-        """Indices of the people known and of the people found that belong together."""
-        place, deviation, known = self._predict(time)
-        size = np.sqrt(person_area(np.concatenate([place, known[..., None]], -1)))[:, None]
-        variance = size**2 * (self._sigmas**2 + deviation**2)
-        squared = ((place[:, None] - points) ** 2).sum(-1)  # [K, P, J]
-        here = np.exp(-squared / (2 * variance[:, None])) / (2 * np.pi * variance[:, None])
-        anywhere = 1 / (FLOOR * size[:, None] ** 2)
-        shared = known[:, None] & present
-        evidence = np.log((1 - OUTLIER) * here / anywhere + OUTLIER) * shared
-        evidence = evidence.sum(-1) * (shared.sum(-1) >= LEAST_JOINTS)
+        """Indices of the people known and of the people found that belong together, and whether
+        those were found with left and right swapped."""
+        place, variance, known, size = self._predict(time)
+        leap = (LEAP_LENGTH * size) ** 2
+        leaping = LEAP * np.exp((self._people["last"] - time) / LEAP_MEMORY)[:, None]
+
+        def weigh(points, present):
+            squared = ((place[:, None] - points) ** 2).sum(-1)  # [K, P, J]
+            shared = known[:, None] & present
+            here = (1 - OUTLIER) * _normal(squared, variance[:, None])
+            here += leaping[:, None] * _normal(squared, (variance + leap)[:, None])
+            evidence = np.log(here * FLOOR * size[:, None] ** 2 + OUTLIER) * shared
+            return evidence.sum(-1) * (shared.sum(-1) >= LEAST_JOINTS)
+
+        straight = weigh(points, present)
+        mirrored = weigh(points[:, self._flip], present[:, self._flip]) + np.log(SWAPPED)
+        evidence = np.maximum(straight, mirrored)
         tracks, found = linear_sum_assignment(np.maximum(evidence, 0), maximize=True)
         likely = evidence[tracks, found] > 0
-        return tracks[likely], found[likely]
+        tracks, found = tracks[likely], found[likely]
+        return tracks, found, (mirrored > straight)[tracks, found]
 
     def _predict(self, time):
-        """Where the joints are by now [K, J, 2] px, the deviation of that in sizes [K, J], and
-        which of them are known."""
+        """Where the joints are by now [K, J, 2], the variance of that [K, J] px^2, which of them
+        are known [K, J], and the people's size [K, 1] px."""
         of = self._people
         age = time - of["seen"]
         known = age <= self._memory
@@ -126,8 +139,11 @@ class Tracker:
         body = of["body"][:, None]
         place = of["position"] + body * _glide(age, BODY_GLIDE)
         place += (of["velocity"] - body) * _glide(age, LIMB_GLIDE)
-        drift = np.where(of["last"] > of["first"], DRIFT, FIRST_DRIFT)[:, None]
-        return place, REACH * np.tanh(drift * age / REACH), known
+        size = np.sqrt(person_area(np.concatenate([place, known[..., None]], -1)))[:, None]
+        speed = np.linalg.norm(body, axis=-1) / size
+        drift = DRIFT + DRIFT_SHARE * np.minimum(speed, TOP_SPEED)
+        deviation = REACH * np.tanh(drift * age / REACH)
+        return place, size**2 * (self._sigmas**2 + deviation**2), known, size
 
     def _advance(self, tracks, points, present, time):
         """Takes over what was found of people known."""
@@ -173,7 +189,7 @@ class Tracker:
 
 def link_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     skeleton,
     cuts: Collection[int] = (),
     memory: float = 1.5,
@@ -204,6 +220,25 @@ def link_people(
     new = np.full(numbers.max(initial=-1) + 2, UNKNOWN)  # the last entry is UNKNOWN's
     new[numbers[kept[np.argsort(first[kept])]]] = np.arange(len(kept))
     return [new[of_frame] for of_frame in ids]
+
+
+def check_times(times: Sequence[float] | np.ndarray) -> Float[np.ndarray, " T"]:
+    """The times as an array.
+
+    Raises:
+      UserError: one is not later than the one before.
+    """
+    times = np.asarray(times, float)
+    for i in np.flatnonzero(~(np.diff(times) > 0)):
+        raise UserError(
+            f"a frame at {times[i + 1]:g} s follows one at {times[i]:g} s; expected times that rise"
+        )
+    return times
+
+
+def _normal(squared, variance):
+    """The density of a normal distribution in the plane at a squared distance."""
+    return np.exp(-squared / (2 * variance)) / (2 * np.pi * variance)
 
 
 def _glide(age, duration):
