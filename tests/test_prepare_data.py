@@ -147,7 +147,7 @@ def test_public_lists_are_shared_out_anew(tmp_path, capsys):
 
 
 def test_interrupted_in_several_processes(tmp_path):
-    """Ctrl-C: one line, status 2, no process left, and the same command then does the rest."""
+    """Ctrl-C: one line, status 130, no process left, and the same command then does the rest."""
     words = ["frames", f"--videos={shared_data('dance_clips')}", "--dance=latin"]
     words += [f"--root={tmp_path}", "--short_side=64", "--workers=2"]
     process = subprocess.Popen(
@@ -159,8 +159,8 @@ def test_interrupted_in_several_processes(tmp_path):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode == 2, error
-    assert error.splitlines()[-1].startswith("error: interrupted"), error
+    assert process.returncode == 130, error
+    assert error.splitlines()[-1].startswith("stopped by SIGINT; the same command"), error
     assert "Traceback" not in error
     assert run(*words[:-1], "--workers=1") == 0
     notes = [json.loads(path.read_text()) for path in tmp_path.glob("extracted/*/*.json")]

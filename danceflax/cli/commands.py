@@ -1,11 +1,14 @@
 """A script with commands: each is a module's function `run`, whose signature makes the flags."""
 
 import ast
+import contextlib
 import importlib
 import inspect
 import pathlib
 import re
+import signal
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +17,7 @@ from absl import flags
 
 from danceflax import cli
 from danceflax.errors import UserError
+from danceflax.io.console import errors
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -36,6 +40,9 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
 
     Returns:
       The exit status: 2 if the command line was not understood or an input is at fault.
+
+    Raises:
+      SystemExit: it was stopped; the status is 143 (SIGTERM) or 130 (SIGINT).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("--help", "-h", "-help"):
@@ -52,11 +59,34 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
         if {"--help", "-h", "-help"} & set(words):
             print(_help(function))
             return 0
-        return function(**parse_flags(function, name, words)) or 0
+        arguments = parse_flags(function, name, words)
+        with _interruptible():
+            return function(**arguments) or 0
     except UserError as error:
         cli.fail(error)
-    except KeyboardInterrupt:
-        cli.fail("interrupted; the same command goes on, or starts clean")
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """SIGTERM and SIGINT end what is done here, its processes as well, with a line and a status of
+    their own: 143 or 130."""
+
+    def end(kind, _):
+        signal.signal(kind, signal.SIG_DFL)  # a second one ends at once
+        kind = signal.Signals(kind)
+        errors.print(f"stopped by {kind.name}; the same command goes on, or starts clean")
+        sys.exit(128 + kind)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    previous = {kind: signal.signal(kind, end) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in previous.items():
+            signal.signal(kind, handler)
 
 
 def parse_flags(function: Callable, name: str, words: Sequence[str]) -> dict[str, object]:

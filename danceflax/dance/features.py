@@ -18,7 +18,7 @@ import numpy as np
 
 from danceflax.dance.evaluate import over_views
 from danceflax.dance.inputs import make_augment, make_prepare, make_view
-from danceflax.io.files import write_folder, write_json
+from danceflax.io.files import remove_leftovers, write_folder, write_json
 from danceflax.models.streams import StreamClassifier
 from danceflax.training import devices
 
@@ -109,6 +109,7 @@ def write_features(folder, key, batches, compute, count):
       UserError: the folder cannot be written to.
     """
     path = pathlib.Path(folder) / key
+    remove_leftovers(folder)
     if (path / "clips.json").exists():
         return FeatureSource(path)
     with write_folder(path) as partial:

@@ -85,7 +85,7 @@ def scan_root(root):
     keypoints = next((root / name for name in KEYPOINT_FOLDERS if (root / name).is_dir()), root)
     files, codes = [], []
     for dance in sorted(list_folder(frames)):
-        names = [n for n in list_folder(frames / dance) if n.lower().endswith(IMAGE_SUFFIXES)]
+        names = [n for n in list_folder(frames / dance) if _is_image(n)]
         there = set(list_folder(keypoints / dance)) if keypoints != root else set()
         for name in sorted(names, key=count_key):
             stem = os.path.splitext(name)[0]
@@ -93,6 +93,10 @@ def scan_root(root):
             files.append(f"{dance}/{name}".encode())
             codes.append(next(found, 0))
     return Index(np.array(files, "S"), np.array(codes, np.uint8)), state
+
+
+def _is_image(name):
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def list_interrupted(root):

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +18,7 @@ from typing import Any
 from danceflax.errors import UserError
 
 PARTIAL = ".partial"  # how the names of files end that are not whole yet
+DAY = 86_400.0  # seconds
 PAUSES = (0.1, 0.4, 1.6, 6.4)  # seconds between attempts to read
 PASSING = {
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EAGAIN,
@@ -49,7 +52,7 @@ def write_whole(path: str | os.PathLike, folders: bool = True) -> Iterator[pathl
       UserError: the file cannot be written.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_own_mark()}{PARTIAL}{path.suffix}")
     try:
         if folders:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +69,12 @@ def write_whole(path: str | os.PathLike, folders: bool = True) -> Iterator[pathl
 def write_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """As `write_whole`, for a folder: the value is an empty folder that becomes `path`.
 
-    Of earlier folders only an empty one is replaced.
+    Of earlier folders only an empty one is replaced. What was left by killed processes goes first.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    temporary = path.with_name(f".{path.name}.{_own_mark()}{PARTIAL}")
     try:
+        remove_leftovers(path.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
@@ -79,6 +83,44 @@ def write_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | os.PathLike, deep: bool = False) -> None:
+    """Removes what killed processes have left unfinished in a folder.
+
+    Of a process of this machine it is known whether it lives; what others began goes once nothing
+    has touched it for a day.
+
+    Args:
+      folder: need not exist.
+      deep: look into its folders, too.
+    """
+    for path in pathlib.Path(folder).glob(f"{'**/' if deep else ''}.*{PARTIAL}*"):
+        mark = re.search(rf"\.([^.]+)-(\d+){re.escape(PARTIAL)}[^/]*$", path.name)
+        if mark and _is_over(path, mark[1], int(mark[2])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _own_mark():
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine():
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40] or "machine"
+
+
+def _is_over(path, machine, process):
+    try:
+        if machine == _machine():
+            os.kill(process, 0)
+        return time.time() - path.stat().st_mtime > DAY
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

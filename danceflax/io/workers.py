@@ -40,17 +40,28 @@ def _results(function, tasks, workers):
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+        workers, mp_context=context, initializer=_begin_worker
     ) as pool:
-        with _interrupts_ignored():
-            results = pool.map(function, tasks)
         try:
+            with _interrupts_ignored():
+                results = pool.map(function, tasks)
             yield from results
         except BaseException:
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()  # the task at hand may take minutes
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _begin_worker():
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """Ends this process when the one that started it has been killed: nobody else would."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from danceflax.data.flow import available_methods, compute_flow
 from danceflax.data.root import FRAME_FOLDERS, find_folder, open_index
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults, show_progress
+from danceflax.io.files import remove_leftovers
 from danceflax.io.flow_files import BOUND, write_flow
 from danceflax.io.images import shrink_size
 from danceflax.io.workers import run_tasks
@@ -44,6 +45,7 @@ def run(root: str, method: str = "dis", short_side: int = 256, workers: int | No
     """
     folder, files = find_folder(root, FRAME_FOLDERS), open_index(root).files
     tasks = plan_flow(root, folder, files, method, short_side)
+    remove_leftovers(pathlib.Path(root, "flow"), deep=True)
     with show_progress("computing flow", "clips") as progress:
         results = list(run_tasks(compute_clip, tasks, workers, progress))
     console.print(f"{root}/flow: {sum(count for count, _ in results):,} files written")

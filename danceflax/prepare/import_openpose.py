@@ -16,7 +16,7 @@ from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.data.keypoint_files import parse_keypoints
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import console, print_faults, summarise
-from danceflax.io.files import write_bytes
+from danceflax.io.files import remove_leftovers, write_bytes
 from danceflax.io.images import decode_image, find_image, read_bytes
 from danceflax.io.listing import count_key, list_folder
 from danceflax.prepare import frames as extraction
@@ -61,6 +61,8 @@ def run(
       workers: processes; by default one a core.
     """
     found, others = list_keypoints(json)
+    for name in ("frames", "keypoints"):
+        remove_leftovers(pathlib.Path(root, name), deep=True)
     faults = []
     if videos:
         options = (dance, fps, short_side, quality, cut)

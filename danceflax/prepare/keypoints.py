@@ -10,6 +10,7 @@ from danceflax.data.root import (
 )
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import console, print_faults, show_progress
+from danceflax.io.files import remove_leftovers
 from danceflax.io.images import read_image
 from danceflax.skeleton import SKELETONS
 
@@ -35,6 +36,7 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
     todo = [file.decode() for file in found.files[found.keypoints == 0].tolist()]
     folders = [name for name in KEYPOINT_FOLDERS if (pathlib.Path(root) / name).is_dir()]
     output = pathlib.Path(root) / (folders or KEYPOINT_FOLDERS)[0]
+    remove_leftovers(output, deep=True)
     predictor = load_predictor(checkpoint, batch_size=batch_size)
     if predictor.skeleton.name not in SKELETONS:
         raise UserError(f"{checkpoint}: no pose network of {' or '.join(SKELETONS)}")
