@@ -77,6 +77,7 @@ def get_config():
     config.data.val_split = "val"  # likewise, for evaluation
     config.data.images = ""  # coco, mpii: folder of the images, "{}" stands for the split
     config.data.annotations = ""  # coco, mpii: annotation file, "{}" stands for the split
+    config.data.min_confidence = 0.0  # folder: joints of JSON less sure than this do not count
     config.data.sets = ConfigDict()  # several sets instead of one: see `add_set`
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment

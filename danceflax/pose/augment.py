@@ -21,7 +21,7 @@ from danceflax.pose.appearance import (
     random_patches,
 )
 from danceflax.pose.grid import to_grid
-from danceflax.skeleton import Skeleton
+from danceflax.skeleton import ABSENT, Skeleton
 
 MIN_EXTENT = 32.0  # of a main person, in pixels; less says nothing about the person's scale
 MIN_JOINTS = 5  # of a person to centre on, if the image has one
@@ -224,7 +224,7 @@ def _item(name, image, people, mask, labelled, max_people):
     xy, (height, width) = people[..., :2], image.shape[:2]
     inside = ((xy >= -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1, keepdims=True)
     people = np.where(inside, people, np.float32(0))
-    people = people[(people[..., 2] > 0).any(1)]
+    people = people[(people[..., 2] != ABSENT).any(1)]
     if len(people) > max_people:
         raise BadSampleError(
             f"{name}: {len(people)} people, more than config.data.max_people = {max_people}; "
