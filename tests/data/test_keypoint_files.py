@@ -179,5 +179,5 @@ def test_unlabelled_joints_stay_so_on_the_way():
     converted, _ = convert_joints(people, joints, ("neck", "left_shoulder"))
     np.testing.assert_allclose(converted[0], [(15, 10, UNLABELLED), (10, 10, UNLABELLED)])
     np.testing.assert_allclose(converted[1], [(0, 0, 0), (1, 1, 2)])
-    moved = transform_people(converted, np.array([[2, 0, 1], [0, 2, 0]]))
+    moved = transform_people(converted, np.array([[2.0, 0, 1], [0, 2, 0]]))
     np.testing.assert_allclose(moved[0], [(31, 20, UNLABELLED), (21, 20, UNLABELLED)])
