@@ -137,6 +137,9 @@ def get_config():
     config.eval.scales = (1.0,)  # average over these sizes
     config.eval.pictures = 4  # validation images drawn to TensorBoard
 
+    config.report = ConfigDict()  # trackers besides TensorBoard; each needs its extra installed
+    config.report.wandb = ""  # project at Weights & Biases; "" is off
+    config.report.trackio = ""  # project of trackio; "" is off
     config.log_every = 100  # steps between lines of metrics.jsonl
     config.eval_every = 5_000  # steps between evaluations
     config.save_every = 1_000  # steps between checkpoints
