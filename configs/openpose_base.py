@@ -48,8 +48,10 @@ def add_set(config, name, weight, **fields):
     """
     if name in config.data.sets:
         raise ValueError(f"config.data.sets has two sets called {name!r}; give each its own name")
-    config.data.sets[name] = ConfigDict(fields)
-    config.data.sets[name].weight = weight  # share of the samples trained on
+    own = config.data.sets[name] = ConfigDict()
+    own.weight = weight  # share of the samples trained on
+    for key, value in fields.items():
+        setattr(own, key, value)  # of this set, instead of config.data's
 
 
 def get_config():
