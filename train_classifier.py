@@ -17,9 +17,10 @@ FLAGS = cli.define_training()
 
 def main(_):
     from danceflax.dance.task import make_task  # with it JAX, which --help does without
-    from danceflax.training.train import train
+    from danceflax.training.train import test_rates, train
 
-    train(FLAGS.config, FLAGS.workdir, make_task)
+    run = test_rates if FLAGS.lr_test else train
+    run(FLAGS.config, FLAGS.workdir, make_task)
 
 
 if __name__ == "__main__":

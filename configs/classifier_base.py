@@ -115,6 +115,9 @@ def get_config(streams=("rgb",)):
     config.eval.crops = 1  # 1 (the middle), 3 (along the longer side), averaged
     config.eval.crop = 0.875  # side of the crop / shorter side of the frame
 
+    config.report = ConfigDict()  # trackers besides TensorBoard; each needs its extra installed
+    config.report.wandb = ""  # project at Weights & Biases; "" is off
+    config.report.trackio = ""  # project of trackio; "" is off
     config.log_every = 50  # steps between lines of metrics.jsonl
     config.eval_every = 1_000  # steps between evaluations
     config.save_every = 500  # steps between checkpoints

@@ -48,8 +48,10 @@ def add_set(config, name, weight, **fields):
     """
     if name in config.data.sets:
         raise ValueError(f"config.data.sets has two sets called {name!r}; give each its own name")
-    config.data.sets[name] = ConfigDict(fields)
-    config.data.sets[name].weight = weight  # share of the samples trained on
+    own = config.data.sets[name] = ConfigDict()
+    own.weight = weight  # share of the samples trained on
+    for key, value in fields.items():
+        setattr(own, key, value)  # of this set, instead of config.data's
 
 
 def get_config():
@@ -77,6 +79,7 @@ def get_config():
     config.data.val_split = "val"  # likewise, for evaluation
     config.data.images = ""  # coco, mpii: folder of the images, "{}" stands for the split
     config.data.annotations = ""  # coco, mpii: annotation file, "{}" stands for the split
+    config.data.min_confidence = 0.0  # folder: joints of JSON less sure than this do not count
     config.data.sets = ConfigDict()  # several sets instead of one: see `add_set`
     config.data.max_people = 20  # people an image can hold
     config.data.threads = 8  # threads that read and augment
@@ -136,6 +139,9 @@ def get_config():
     config.eval.scales = (1.0,)  # average over these sizes
     config.eval.pictures = 4  # validation images drawn to TensorBoard
 
+    config.report = ConfigDict()  # trackers besides TensorBoard; each needs its extra installed
+    config.report.wandb = ""  # project at Weights & Biases; "" is off
+    config.report.trackio = ""  # project of trackio; "" is off
     config.log_every = 100  # steps between lines of metrics.jsonl
     config.eval_every = 5_000  # steps between evaluations
     config.save_every = 1_000  # steps between checkpoints

@@ -6,6 +6,8 @@ An absent joint is (0, 0, 0), and stays so whatever is done to the others.
 import numpy as np
 from jaxtyping import Float
 
+from danceflax.skeleton import ABSENT
+
 
 def transform_people(
     people: Float[np.ndarray, "*people J 3"], affine: Float[np.ndarray, "2 3"]
@@ -15,7 +17,7 @@ def transform_people(
     people = np.asarray(people, np.float32)
     xy = people[..., :2] @ affine[:2, :2].T + affine[:2, 2]
     mapped = np.concatenate([xy, people[..., 2:]], -1, dtype=np.float32)
-    return np.where(people[..., 2:] > 0, mapped, np.float32(0))
+    return np.where(people[..., 2:] != ABSENT, mapped, np.float32(0))
 
 
 def resize_affine(old: tuple[float, float], new: tuple[float, float]) -> Float[np.ndarray, "2 3"]:

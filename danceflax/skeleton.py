@@ -18,8 +18,9 @@ import numpy as np
 
 from danceflax.errors import UserError
 
-# Visibility of a keypoint, the third number of (x, y, v).
-ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
+# Visibility of a keypoint, the third number of (x, y, v). An unlabelled one may be there or not:
+# (x, y) is a guess, or the middle of the person's others; about the person it does not count.
+UNLABELLED, ABSENT, OCCLUDED, VISIBLE = -1, 0, 1, 2
 
 # Joints that data sets rarely label and that are the mean of two labelled ones.
 DERIVED = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
@@ -176,8 +177,9 @@ def convert_joints(people, source, target):
     people = np.asarray(people, np.float32).reshape(-1, len(source), 3)
     a, b = people[:, first], people[:, second]
     result = (a + b) / np.float32(2)
+    there = (a[..., 2] != ABSENT) & (b[..., 2] != ABSENT)
     result[..., 2] = np.minimum(a[..., 2], b[..., 2])
-    result[~labelled | (result[..., 2] <= 0)] = 0.0
+    result[~labelled | ~there] = 0.0
     return result, labelled.copy()
 
 

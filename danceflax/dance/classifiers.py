@@ -1,10 +1,10 @@
 """Makes classifiers: from a training config, or from a checkpoint."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from danceflax import skeleton as skeletons
 from danceflax.dance.inputs import (
@@ -87,7 +87,7 @@ def create(config, class_names):
     return classifier._replace(normalisation=normalisation), variables
 
 
-def load_openpose(pose: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def load_openpose(pose: ConfigDict) -> tuple[dict[str, Any], dict[str, Any]]:
     """(variables, checkpoint config) of the network behind a pose stream, cut after its stages.
 
     Raises:

@@ -22,7 +22,7 @@ from danceflax.data.root import (
 from danceflax.errors import UserError
 from danceflax.io.images import find_image, read_image
 from danceflax.people import keypoint_boxes
-from danceflax.skeleton import convert_joints
+from danceflax.skeleton import ABSENT, convert_joints
 
 # A person's box is the extent of the keypoints and this fraction of its longer side on each side:
 # keypoints end at the eyes and ankles, people do not.
@@ -41,19 +41,20 @@ class LetsDanceSource:
       skeleton: the records' skeleton.
     """
 
-    def __init__(self, root, split, skeleton):
+    def __init__(self, root, split, skeleton, min_confidence=0.0):
         """Opens a root.
 
         Args:
           root: the folder described above.
           split: a name ("train"), the path of a split file, or "all" for every frame there is.
           skeleton: the `Skeleton` that records are converted to.
+          min_confidence: as for `read_keypoints`.
 
         Raises:
           UserError: no such root, folder or split file; the split file is at fault or empty.
         """
         self.root = pathlib.Path(root)
-        self.skeleton = skeleton
+        self.skeleton, self.min_confidence = skeleton, min_confidence
         self.frame_folder = find_folder(self.root, FRAME_FOLDERS)
         self.keypoint_folder = find_folder(self.root, KEYPOINT_FOLDERS)
         self.home = self.root / self.frame_folder
@@ -79,7 +80,8 @@ class LetsDanceSource:
         image_path = find_image(f"{self.root}/{self.frame_folder}/{file}")
         keypoint_path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
         image = read_image(image_path, self._where(index, image_path))
-        people, joints = read_keypoints(keypoint_path, self._where(index, keypoint_path))
+        where = self._where(index, keypoint_path)
+        people, joints = read_keypoints(keypoint_path, where, self.min_confidence)
         return make_record(
             image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
         )
@@ -110,7 +112,7 @@ def make_record(image, people, joints, skeleton, name, index):
     People of whom the skeleton has no joint are left out.
     """
     people, labelled = convert_joints(people, joints, skeleton.joints)
-    people = people[(people[..., 2] > 0).any(1)]
+    people = people[(people[..., 2] != ABSENT).any(1)]
     return {
         "image": image,
         "people": people,

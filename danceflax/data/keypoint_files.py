@@ -19,6 +19,7 @@ from danceflax.skeleton import (
     BODY25,
     COCO17_JOINTS,
     COCO18,
+    UNLABELLED,
     VISIBLE,
 )
 
@@ -40,12 +41,14 @@ _OPENPOSE_PEOPLE = ("people", "bodies")
 _OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
 
 
-def read_keypoints(path, where=None):
+def read_keypoints(path, where=None, min_confidence=0.0):
     """Reads the people of one frame.
 
     Args:
       path: a keypoint file of one of the formats above.
       where: what error messages call it; the path by default.
+      min_confidence: joints that a file's tool is less sure of, or has not found, are UNLABELLED;
+        0 takes all that it found. Formats without confidences do not change.
 
     Returns:
       people: float32 [P, n, 3], (x, y, visibility) in pixels of the frame; P may be 0.
@@ -62,13 +65,13 @@ def read_keypoints(path, where=None):
         raise BadSampleError(f"{where}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise BadSampleError(f"{where}: not a text file; expected keypoints as JSON") from None
-    return parse_keypoints(text, where)
+    return parse_keypoints(text, where, min_confidence)
 
 
-def parse_keypoints(text, where):
+def parse_keypoints(text, where, min_confidence=0.0):
     """`read_keypoints` of a file's text; `where` is what error messages call it."""
     try:
-        people, joints = _read(text)
+        people, joints = _read(text, min_confidence)
         people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
     except BadSampleError as error:
         raise BadSampleError(f"{where}: {error}") from None
@@ -85,11 +88,11 @@ def parse_keypoints(text, where):
         raise BadSampleError(
             f"{where}: person {person} has a {joints[joint]} at ({x:g}, {y:g}); expected pixels"
         )
-    people[people[..., 2] <= 0] = ABSENT
+    people[people[..., 2] == ABSENT] = 0
     return people, tuple(joints)
 
 
-def _read(text):
+def _read(text, min_confidence):
     """Detects the format by its content and reads it: (people, joints)."""
     if not text.strip():
         raise BadSampleError("the file is empty; nobody is written as []")
@@ -103,10 +106,10 @@ def _read(text):
     if isinstance(data, dict):
         for key in _OPENPOSE_PEOPLE:
             if key in data:
-                return _read_openpose(data[key])
-        return _read_coco(data["annotations"])
+                return _read_openpose(data[key], min_confidence)
+        return _read_coco(data["annotations"], min_confidence)
     if data and isinstance(data[0], dict):
-        return _read_coco(data)
+        return _read_coco(data, min_confidence)
     if _is_cpm_person(data):
         return _read_cpm([data])
     return _read_letsdance(data)
@@ -126,7 +129,7 @@ def _read_letsdance(data):
     return people, COCO17_JOINTS
 
 
-def _read_openpose(entries):
+def _read_openpose(entries, min_confidence):
     """[{"pose_keypoints_2d": [x, y, confidence, ...]}]; joints not found are 0, 0, 0."""
     people = []
     for entry in entries:
@@ -144,11 +147,10 @@ def _read_openpose(entries):
             f"all coordinates lie within {MAX_SCALED:g} of 0, as if scaled to 0..1 or -1..1; "
             "expected pixels (OpenPose's --keypoint_scale 0)"
         )
-    people[..., 2] = np.where(people[..., 2] > 0, VISIBLE, people[..., 2])
-    return people, joints
+    return _judge(people, True, min_confidence), joints
 
 
-def _read_coco(data):
+def _read_coco(data, min_confidence):
     """[{"keypoints": [x, y, v, ...]}]; v is a visibility 0, 1, 2, or a result's score."""
     if len({str(entry.get("image_id")) for entry in data}) > 1:
         raise BadSampleError(
@@ -160,9 +162,20 @@ def _read_coco(data):
         if len(person) != 3 * len(COCO17_JOINTS):
             raise BadSampleError(f"person {p} has {len(person) / 3:g} joints; expected 17 (COCO)")
     people = np.asarray(people, np.float32).reshape(-1, len(COCO17_JOINTS), 3)
-    score = ~np.isin(people[..., 2], (0, 1, 2)) & np.isfinite(people[..., 2])
-    people[..., 2] = np.where(score & (people[..., 2] > 0), VISIBLE, people[..., 2])
-    return people, COCO17_JOINTS
+    scored = ~np.isin(people[..., 2], (0, 1, 2)).all(1, keepdims=True)
+    return _judge(people, scored, min_confidence), COCO17_JOINTS
+
+
+def _judge(people, scored, min_confidence):
+    """Confidences to visibilities, where `scored` says that the third number is one."""
+    confidence = people[..., 2].copy()
+    people[..., 2] = np.where(scored & (confidence > 0), VISIBLE, np.maximum(confidence, ABSENT))
+    found = people[..., 2:] > 0
+    doubtful = scored & (confidence < min_confidence) & found.any(1)
+    middle = (people[..., :2] * found).sum(1) / np.maximum(found.sum(1), 1)
+    guess = np.where(found, people[..., :2], middle[:, None])
+    people[doubtful, :2], people[doubtful, 2] = guess[doubtful], UNLABELLED
+    return people
 
 
 def _is_cpm_person(data):

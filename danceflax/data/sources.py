@@ -77,6 +77,8 @@ def open_source(config: Fields, split: str, skeleton: Skeleton, training: bool =
           "coco"; "mpii"; or "package.module:function", of which
           function(config, split, skeleton, training) gives the source.
         root: the folder of the data set.
+        min_confidence: for "folder" only: joints that their file's tool is less sure of do not
+          count, neither as present nor as absent.
         images, annotations: for "coco" and "mpii" only, and only where they are not at
           ROOT/<split> and ROOT/annotations/person_keypoints_<split>.json, in which "{}" stands for
           the split's name; or at ROOT/images and ROOT/mpii_human_pose_v1_u12_1.mat.
@@ -88,7 +90,7 @@ def open_source(config: Fields, split: str, skeleton: Skeleton, training: bool =
       UserError: the source is unknown, or what it should read is missing or at fault.
     """
     if config.source == "folder":
-        return LetsDanceSource(config.root, split, skeleton)
+        return LetsDanceSource(config.root, split, skeleton, config.get("min_confidence", 0.0))
     if config.source == "tfds":
         from danceflax.data.tfds import TfdsSource  # takes seconds to import
 

@@ -80,5 +80,5 @@ def random_patches(
         image[low[1] : high[1], low[0] : high[0]] = rng.integers(0, 256, 3)
         # A pixel covers half a unit on each side of its centre.
         hidden = ((people[..., :2] >= low - 0.5) & (people[..., :2] < high - 0.5)).all(-1)
-        people[hidden & (people[..., 2] != ABSENT), 2] = OCCLUDED
+        people[hidden & (people[..., 2] > ABSENT), 2] = OCCLUDED
     return image, people

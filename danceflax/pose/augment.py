@@ -24,7 +24,7 @@ from danceflax.pose.appearance import (
     random_patches,
 )
 from danceflax.pose.grid import to_grid
-from danceflax.skeleton import Skeleton
+from danceflax.skeleton import ABSENT, Skeleton
 
 MIN_EXTENT = 32.0  # of a main person, in pixels; less says nothing about the person's scale
 MIN_JOINTS = 5  # of a person to centre on, if the image has one
@@ -234,7 +234,7 @@ def _keep_inside(people, size):
     xy, (height, width) = people[..., :2], size
     inside = ((xy >= -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1, keepdims=True)
     people = np.where(inside, people, np.float32(0))
-    return people[(people[..., 2] > 0).any(1)]
+    return people[(people[..., 2] != ABSENT).any(1)]
 
 
 def _keep_largest(people, mask, stride, count):

@@ -3,7 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 
+from danceflax.pose.grid import to_grid
 from danceflax.pose.targets import make_targets
+from danceflax.skeleton import ABSENT, UNLABELLED
+
+BOX_MARGIN = 0.15  # of a person's box over its longer side: people are larger than their keypoints
 
 
 def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
@@ -30,7 +34,7 @@ def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
         heatmaps, pafs = make_targets(
             batch["people"], skeleton, maps.pafs[0].shape[1:3], stride, sigma, limb_width, mode
         )
-        losses = stage_losses(maps, heatmaps, pafs, batch, skeleton, mode)
+        losses = stage_losses(maps, heatmaps, pafs, batch, skeleton, mode, stride)
         count = batch["weight"].sum()
         metrics = {name: (value, count) for name, value in losses.items()}
         return sum(losses.values()), (count, metrics, model_state)
@@ -38,7 +42,31 @@ def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
     return loss
 
 
-def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper"):
+def unlabelled_cells(people, shape, stride):
+    """Where a joint's channel does not count: in the box around each person who has it unlabelled.
+
+    Args:
+      people: [B, P, J, 3] (x, y, visibility) in input pixels.
+      shape: (h, w) of the maps.
+      stride: input pixels a map cell.
+
+    Returns:
+      bool [B, h, w, J].
+    """
+    known, unlabelled = people[..., 2:] != ABSENT, people[..., 2] == UNLABELLED
+    xy = to_grid(people[..., :2], stride)
+    low = jnp.where(known, xy, jnp.inf).min(2)  # [B, P, 2]
+    high = jnp.where(known, xy, -jnp.inf).max(2)
+    margin = BOX_MARGIN * (high - low).max(-1, keepdims=True) + 1.0
+    low, high = low - margin, high + margin
+    x, y = jnp.arange(shape[1]), jnp.arange(shape[0])
+    columns = (x >= low[..., :1]) & (x <= high[..., :1])
+    rows = (y >= low[..., 1:]) & (y <= high[..., 1:])
+    each = (unlabelled.astype(jnp.float32), rows.astype(jnp.float32), columns.astype(jnp.float32))
+    return jnp.einsum("bpj,bph,bpw->bhwj", *each) > 0
+
+
+def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper", stride=8):
     """Half the squared error of each stage, summed over channels and cells and over the batch.
 
     Divided by the number of samples this is Caffe's EuclideanLoss, 1 / (2 N) * sum, so that values
@@ -47,9 +75,11 @@ def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper"):
     Args:
       maps: the network's output; `maps.pafs` and `maps.heatmaps` list [B, h, w, C] arrays.
       heatmaps, pafs: targets of the same shapes.
-      batch: holds `mask` uint8 [B, h, w] (0..255), `labelled` bool [B, J], `weight` [B].
+      batch: holds `people` [B, P, J, 3] in input pixels, `mask` uint8 [B, h, w] (0..255),
+        `labelled` bool [B, J], `weight` [B].
       skeleton: says which joints a limb joins.
       mode: "paper" weighs a cell by its mask once, "caffe" by its square, as the older code does.
+      stride: input pixels a map cell.
 
     Returns:
       {"paf_stage0": sum, ..., "heatmap_stage0": sum, ...}: scalars, one a stage.
@@ -57,14 +87,14 @@ def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper"):
     mask = batch["mask"].astype(jnp.float32) / 255.0
     mask = mask * mask if mode == "caffe" else mask
     mask = (mask * batch["weight"][:, None, None])[..., None]
-    joints = batch["labelled"].astype(jnp.float32)  # [B, J]
+    unknown = unlabelled_cells(batch["people"], mask.shape[1:3], stride)
+    joints = (batch["labelled"][:, None, None] & ~unknown).astype(jnp.float32)  # [B, h, w, J]
     a, b = np.array(skeleton.limbs).T
-    limbs = jnp.repeat(joints[:, a] * joints[:, b], 2, axis=-1)
-    background = jnp.ones_like(joints[:, :1])
+    limbs = jnp.repeat(joints[..., a] * joints[..., b], 2, axis=-1)
+    background = 1.0 - unknown.any(-1, keepdims=True)
 
     def total(predicted, target, channels):
-        error = jnp.square(predicted - target) * mask * channels[:, None, None, :]
-        return 0.5 * error.sum()
+        return 0.5 * (jnp.square(predicted - target) * mask * channels).sum()
 
     losses = {}
     for i, predicted in enumerate(maps.pafs):

@@ -18,6 +18,7 @@ from danceflax.training.saving import Saver
 from danceflax.training.signals import Stopped, StopRequest
 from danceflax.training.step import TrainState
 from danceflax.training.task import Batches, Evaluate, Task
+from danceflax.training.trackers import open_trackers
 
 
 def fit(
@@ -95,7 +96,9 @@ def fit(
     if step >= config.steps:
         console.print(f"{workdir} has done {step} steps, and config.steps is {config.steps}")
     stopping = False
-    with Report(workdir, config.steps, step, config.batch_size, task.samples) as report, saver:
+    trackers = open_trackers(config, workdir)
+    sizes = config.steps, step, config.batch_size
+    with Report(workdir, *sizes, task.samples, trackers) as report, saver:
         while step < config.steps and not stopping:
             with saved_on_error():
                 batch, names = next(batches)

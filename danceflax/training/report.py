@@ -23,11 +23,12 @@ class Report:
       first: the step it begins at.
       batch_size: samples a step, for the speed.
       samples: what they are called in the speed.
+      trackers: of `open_trackers`; they get all that TensorBoard gets.
     """
 
-    def __init__(self, workdir, steps, first, batch_size, samples="images"):
+    def __init__(self, workdir, steps, first, batch_size, samples="images", trackers=()):
         self.active, self.samples = not console.quiet, samples
-        self.steps, self.batch_size = steps, batch_size
+        self.steps, self.batch_size, self._trackers = steps, batch_size, trackers
         self._logged, self._time = first, time.monotonic()
         self._bar = self._logs = None
         if not self.active:
@@ -69,7 +70,10 @@ class Report:
             self._logged, self._time = step, now
         line = {"step": step, "split": split} | {k: _round(v) for k, v in values.items()}
         self._logs.write_line(line)
-        self._logs.write_scalars(step, {f"{split}/{name}": x for name, x in values.items()})
+        named = {f"{split}/{name}": x for name, x in values.items()}
+        self._logs.write_scalars(step, named)
+        for tracker in self._trackers:
+            tracker.scalars(step, named)
         if split != "train":
             text = "  ".join(f"{name} {value:.4g}" for name, value in (shown or values).items())
             console.print(f"step {step}  {split}  {text}")
@@ -88,6 +92,8 @@ class Report:
         if not self.active:
             return
         self._logs.write_image(step, name, encode_image(image, ".png"), image.shape[:2])
+        for tracker in self._trackers:
+            tracker.picture(step, name, image)
 
     @contextlib.contextmanager
     def paused(self):
@@ -101,6 +107,8 @@ class Report:
             self._bar.stop()
         if self._logs:
             self._logs.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _round(value):

@@ -41,6 +41,33 @@ def train(
         return _train(config, workdir, make_task, stop)
 
 
+def test_rates(
+    config: ConfigDict, workdir: str | os.PathLike, make_task: Callable[[ConfigDict], Task]
+) -> None:
+    """The learning-rate range test of a training, instead of it: `lr_test.test_rates`."""
+    from danceflax.training import lr_test  # with it matplotlib
+
+    with StopRequest() as stop:
+        lr_test.test_rates(config, workdir, make_task, _make_reader(config, stop))
+
+
+def _make_reader(config, stop):
+    """`Read` by the config, in this process; a request to stop ends evaluation early."""
+
+    def read(*what, training=True, **options):
+        options |= dict(
+            threads=config.data.threads,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            max_bad_fraction=config.data.max_bad_fraction,
+            patience=config.data.patience,
+        )
+        batches = make_loader(*what, training=training, **options)
+        return batches if training else stop.between(batches)
+
+    return read
+
+
 def _train(config, workdir, make_task, stop):
     devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
     devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
@@ -60,17 +87,7 @@ def _train(config, workdir, make_task, stop):
         schedules=schedules,
     )
 
-    def read(*what, training=True, **options):
-        options |= dict(
-            threads=config.data.threads,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            max_bad_fraction=config.data.max_bad_fraction,
-            patience=config.data.patience,
-        )
-        batches = make_loader(*what, training=training, **options)
-        return batches if training else stop.between(batches)
-
+    read = _make_reader(config, stop)
     with lock.hold(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
         # Where it begins, or goes on.
         averages = config.optimizer.average_decay > 0

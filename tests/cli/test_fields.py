@@ -8,7 +8,7 @@ from danceflax.cli import fields
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 VARIANTS = {
-    "openpose_body25.py": ("", "demo"),
+    "openpose_body25.py": ("", "demo", "photos"),
     "openpose_coco.py": ("", "final", "demo"),
     "i3d.py": ("rgb", "rgb+flow+pose", "flow+pose,demo"),
     "c3d.py": ("flow", "pose,demo"),

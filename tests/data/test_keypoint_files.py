@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from danceflax.data.keypoint_files import CPM14_JOINTS, parse_keypoints, read_keypoints
 from danceflax.errors import BadSampleError
-from danceflax.skeleton import BODY25, COCO17_JOINTS, COCO18
+from danceflax.people import transform_people
+from danceflax.skeleton import BODY25, COCO17_JOINTS, COCO18, UNLABELLED, convert_joints
 
 
 def random_people(count, joints, seed=0):
@@ -148,3 +149,35 @@ def test_real_openpose_files():
         counts.append(len(people))
     assert len(files) == 584
     assert sum(c > 0 for c in counts) == 574 and sum(c > 1 for c in counts) == 122
+
+
+def test_a_teachers_doubtful_joints_are_unlabelled_not_absent():
+    """OpenPose JSON and COCO results; what was never found lies in the middle of the others."""
+    values = np.zeros((25, 3))
+    values[:4] = [(10, 20, 0.9), (30, 40, 0.6), (50, 60, 0.3), (0, 0, 0)]
+    text = json.dumps({"people": [{"pose_keypoints_2d": values.ravel().tolist()}]})
+    people, _ = parse_keypoints(text, "a.json", 0.5)
+    assert people[0, :4, 2].tolist() == [2, 2, UNLABELLED, UNLABELLED]
+    np.testing.assert_allclose(people[0, 2:4, :2], [(50, 60), (30, 40)])
+    people, _ = parse_keypoints(text, "a.json")
+    assert people[0, :4, 2].tolist() == [2, 2, 2, 0]
+    result = [{"image_id": 1, "keypoints": values[:17].ravel().tolist(), "score": 0.5}]
+    people, _ = parse_keypoints(json.dumps(result), "a.json", 0.5)
+    assert people[0, :4, 2].tolist() == [2, 2, UNLABELLED, UNLABELLED]
+    labels = values[:17].copy()
+    labels[:3, 2] = 1, 2, 1  # visibilities are no confidences
+    result[0]["keypoints"] = labels.ravel().tolist()
+    people, _ = parse_keypoints(json.dumps(result), "a.json", 0.5)
+    assert people[0, :4, 2].tolist() == [1, 2, 1, 0]
+
+
+def test_unlabelled_joints_stay_so_on_the_way():
+    joints = ("left_shoulder", "right_shoulder", "left_hip")
+    people = np.array(
+        [[(10, 10, UNLABELLED), (20, 10, 2), (15, 40, 2)], [(1, 1, 2), (0, 0, 0), (5, 5, 2)]]
+    )
+    converted, _ = convert_joints(people, joints, ("neck", "left_shoulder"))
+    np.testing.assert_allclose(converted[0], [(15, 10, UNLABELLED), (10, 10, UNLABELLED)])
+    np.testing.assert_allclose(converted[1], [(0, 0, 0), (1, 1, 2)])
+    moved = transform_people(converted, np.array([[2.0, 0, 1], [0, 2, 0]]))
+    np.testing.assert_allclose(moved[0], [(31, 20, UNLABELLED), (21, 20, UNLABELLED)])

@@ -7,7 +7,7 @@ import pytest
 
 from danceflax.models.openpose import Maps
 from danceflax.pose.loss import stage_losses
-from danceflax.skeleton import BODY25
+from danceflax.skeleton import BODY25, UNLABELLED
 
 SHAPE = (2, 6, 5)
 
@@ -24,6 +24,7 @@ def case():
         "mask": rng.integers(0, 256, SHAPE).astype(np.uint8),
         "labelled": rng.random((2, 25)) > 0.3,
         "weight": np.array([1.0, 0.0], np.float32),
+        "people": np.zeros((2, 3, 25, 3), np.float32),
     }
     targets = rng.normal(size=(*SHAPE, 26)), rng.normal(size=(*SHAPE, 52))
     return maps, *targets, batch
@@ -61,3 +62,23 @@ def test_no_gradient_where_masked_unlabelled_or_padding(case):
     heat = np.asarray(gradient.heatmaps[0])
     assert not heat[1].any() and not heat[0, :3].any() and heat[0, 3:].any()
     assert not heat[..., :-1][..., ~batch["labelled"][0]].any()
+
+
+def test_an_unlabelled_joint_counts_nowhere_about_its_person(case):
+    """Only its own channel, its limbs' and the background's, and only in the person's box."""
+    maps, heatmaps, pafs, batch = case
+    batch["labelled"][:], batch["mask"][:] = True, 255
+    elbow = BODY25.joints.index("right_elbow")
+    person = batch["people"][0, 1]
+    person[:, :2] = np.random.default_rng(0).uniform((4, 4), (19, 27), (25, 2))
+    person[:, 2], person[elbow, 2] = 2, UNLABELLED
+    loss = lambda maps: sum(stage_losses(maps, heatmaps, pafs, batch, BODY25).values())  # noqa: E731
+    gradient = jax.grad(loss)(maps._replace(features=jnp.zeros(())))
+    heat, field = np.asarray(gradient.heatmaps[0])[0], np.asarray(gradient.pafs[1])[0]
+    inside = np.zeros(SHAPE[1:], bool)
+    inside[:4, :3] = True  # the keypoints' cells; the box has a margin
+    others = np.delete(heat, (elbow, 25), -1)
+    assert others.all() and not heat[inside][:, [elbow, 25]].any()
+    assert heat[5, 4, elbow] and heat[5, 4, 25]  # elsewhere they count
+    own = np.repeat([elbow in limb for limb in BODY25.limbs], 2)
+    assert field[..., ~own].all() and not field[inside][:, own].any() and own.sum() == 4

@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from test_two_stream import make_inputs, small
 from torch import nn
 
 from danceflax.errors import UserError
-from danceflax.models.streams import TimeHead
+from danceflax.models.streams import StreamClassifier, TimeHead
 from danceflax.pose.field import join_pafs
 
 
@@ -19,7 +18,7 @@ def test_the_field_is_the_value_of_largest_magnitude_with_its_sign():
     largest = tensor.abs().argmax(3, keepdim=True)
     expected = tensor.gather(3, largest).squeeze(3)
     np.testing.assert_array_equal(jax.jit(join_pafs)(pafs), expected)
-    assert not np.asarray(join_pafs(np.zeros((1, 2, 2, 4)))).any()
+    assert not np.asarray(join_pafs(jnp.zeros((1, 2, 2, 4)))).any()
 
 
 class TorchHead(nn.Module):
@@ -55,10 +54,13 @@ def test_the_head_over_time_is_pytorchs():
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def small(streams, **options):
+    return StreamClassifier(3, streams, width=0.1, head_channels=8, **options)
+
+
 def test_streams_join_along_time():
     """The head sees the second stream's moments after the first's, whatever their number."""
-    inputs = make_inputs()
-    inputs["flow"] = np.repeat(inputs["flow"], 3, 1)[:, :18]  # 3 moments beside rgb's 2
+    inputs = {"rgb": jnp.zeros((2, 16, 64, 64, 3)), "flow": jnp.zeros((2, 18, 64, 64, 2))}
     model = small(("rgb", "flow"), join="time", head_kind="time")
     variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
     features = jax.eval_shape(lambda v: model.apply(v, inputs, method="features"), variables)

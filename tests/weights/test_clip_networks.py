@@ -1,16 +1,11 @@
 """Converters of clip networks against PyTorch modules of the published structure."""
 
-import pathlib
-import sys
-
 import jax
 import numpy as np
 import pytest
 import torch
 from torch_c3d import TorchC3D
 from torch_i3d import TorchI3D
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import convert_weights
 from danceflax.errors import UserError

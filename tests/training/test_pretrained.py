@@ -1,8 +1,6 @@
 """Starting from checkpoints: another skeleton, other classes, fewer stages, ImageNet's VGG."""
 
-import pathlib
 import re
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import convert_weights
 import danceflax

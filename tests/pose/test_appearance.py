@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from test_augment import PLAIN, crop, draw_dot, find_dot, make_record, random_person
+from crops import PLAIN, crop, draw_dot, find_dot, make_record, random_person
 
 from danceflax.errors import UserError
 from danceflax.pose.appearance import random_blur, random_grey, random_patches

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_classifier import NAMES, make_batch, tiny
 
+from configs import i3d
 from danceflax.dance import classifiers, inputs
 from danceflax.errors import UserError
 from danceflax.models import registry
@@ -15,6 +15,8 @@ from danceflax.models.normalisation import OPENPOSE, normalise
 from danceflax.models.registry import create_model
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints
+
+NAMES = ["rumba", "tango", "waltz"]
 
 
 def save(path, name, labels, example, **options):
@@ -44,11 +46,19 @@ def networks(tmp_path_factory):
 
 
 def config_of(networks, network="older", **pose):
-    config = tiny("rgb+pose")
-    config.model.pose_entry, config.model.join = "full", "channels"
+    config = i3d.get_config("rgb+pose,demo")
+    config.clip.frames = 8
+    config.model.width, config.model.last, config.model.head_channels = 0.1, "Mixed_3b", 4
+    config.model.pose_entry = "full"
     changes = dict(source="network", network=networks[network][0], maps="field", stride=1)
     config.streams.pose.update(changes | pose)
     return config
+
+
+def make_batch(classifier):
+    rng = np.random.default_rng(0)
+    (shape,) = inputs.batch_shapes(classifier).values()
+    return {"rgb": rng.integers(0, 255, (2, *shape.shape[1:]), np.uint8)}
 
 
 def test_the_field_of_a_cut_network_enters_an_i3d_of_flow(networks):
