@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install demo demo-classifier test lint
+.PHONY: install parity demo demo-classifier test lint
 
 install: .venv/installed
 
@@ -37,8 +37,18 @@ demo-classifier: install
 	$(BIN)/python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/one_frame
 	$(BIN)/python evaluate.py --checkpoint=runs/one_frame --split=test
 
-test: install
-	$(BIN)/pytest
+# What the tests compare with: PyTorch, and OpenCV 4 (OpenCV 5 reads no Caffe file) in an environment
+# of its own.
+parity: .venv/parity
+
+.venv/parity: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev,parity]'
+	$(PYTHON) -m venv .venv/opencv4
+	.venv/opencv4/bin/pip install --quiet 'opencv-python-headless<5'
+	touch $@
+
+test: parity
+	DANCEFLAX_OPENCV4_PYTHON=$(CURDIR)/.venv/opencv4/bin/python $(BIN)/pytest
 
 lint: install
 	$(BIN)/ruff check .
