@@ -1,7 +1,7 @@
 """I3D dance classifiers of one stream or several: any of rgb, flow and pose, joined by +.
 
 python train_classifier.py --config=configs/i3d.py:rgb --workdir=runs/rgb \
-    --config.streams.rgb.init_from=weights/i3d_rgb       # what convert_weights.py wrote
+    --config.streams.rgb.init_from=checkpoints/i3d_rgb       # what convert_weights.py wrote
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
 python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/demo  # two cores
 """

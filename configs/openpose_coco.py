@@ -1,7 +1,7 @@
 """The older OpenPose network (two branches, COCO-18), trained further on dance frames.
 
 python train_openpose.py --config=configs/openpose_coco.py --workdir=runs/coco \
-    --config.init_from=weights/openpose_coco          # what convert_weights.py wrote
+    --config.init_from=checkpoints/openpose_coco          # what convert_weights.py wrote
 python train_openpose.py --config=configs/openpose_coco.py:final ...     # the final stage only
 """
 

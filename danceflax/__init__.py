@@ -1,6 +1,6 @@
 """danceflax: train OpenPose and dance classifiers on video, in JAX."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["create_model", "load_checkpoint", "load_predictor"]
 
 
