@@ -60,13 +60,12 @@ def main(_):
 
 def find_config(checkpoint, base):
     """The config that a checkpoint was trained with, else the base's; with this script's flags."""
-    from ml_collections import ConfigDict
-
-    config = ConfigDict(checkpoint.get("training") or base.get_config())
+    config = base.get_config()
     given = {"data.source": FLAGS.source, "data.root": FLAGS.root}
     given |= {"eval.batch_size": FLAGS.batch_size}
     given = {key: value for key, value in given.items() if value is not None}
     with config.unlocked():
+        config.update(checkpoint.get("training", {}))  # which may lack fields that are newer
         config.update_from_flattened_dict(given)
     return config
 

@@ -214,3 +214,18 @@ def test_what_does_not_fit_is_said(change, message):
         config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=message):
         classifiers.create(config, NAMES)
+
+
+def test_checkpoints_of_version_0_1_load():
+    clip = dict(
+        frames=8, fps=12.5, stride=1, sampling="contiguous", size=48, crop=[0.85, 1.0], flip=0.5,
+        colour=[24.0, 0.25, 0.3], eval_clips=3, eval_crops=1, eval_crop=0.9,
+    )  # fmt: skip
+    flow = dict(source="files", bound=4.0, every=1)
+    inputs_then = dict(streams=["flow"], clip=clip, flow=flow, pose=None, network=None)
+    normalisation = {"mean": [127.5] * 3, "std": [127.5] * 3}
+    model = registry.create_model("streams", num_classes=3, streams=("flow",), width=0.1)
+    config = {"normalisation": normalisation, "inputs": inputs_then}
+    found = classifiers.assemble(model, config).inputs
+    assert found["views"] == {"clips": 3, "crops": 1, "crop": 0.9} and found["openpose"] is None
+    assert found["clip"] == {key: clip[key] for key in classifiers.PUBLISHED_CLIP}
