@@ -7,8 +7,10 @@ import fnmatch
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 
@@ -47,7 +49,10 @@ def several(rule: Rule, count: int | None = None, least: int = 0) -> Rule:
         listed = isinstance(x, Sequence) and not isinstance(x, str)
         return listed and (len(x) == count if count else len(x) >= least) and all(map(rule.fits, x))
 
-    return Rule(fits, f"a list of {count or f'{least} or more' if least else 'values'}, each {rule.expected}")
+    return Rule(
+        fits,
+        f"a list of {count or f'{least} or more' if least else 'values'}, each {rule.expected}",
+    )
 
 
 def span(rule: Rule) -> Rule:
@@ -129,7 +134,12 @@ RULES = {
     "model.remat": FLAG,
     "model.batch_norm": FLAG,
     "model.stop_heatmap_gradient": FLAG,
-    "model.*": TEXT,
+    "model.last": TEXT,
+    "model.temporal": either("mean", "conv", "gru"),
+    "model.head_kind": either("mean", "time"),
+    "model.join": either("channels", "time"),
+    "model.pose_entry": either("grid", "full"),
+    "model.*_activation": either("none", "relu", "sigmoid", "tanh"),
     # Data.
     "data.sets.*.weight": SHARE,
     "data.max_people": whole(1),
@@ -137,7 +147,15 @@ RULES = {
     "data.max_bad_fraction": SHARE,
     "data.patience": real(0),
     "data.fps": real(0, 1000),
-    "data.*": TEXT,
+    "data.min_confidence": SHARE,
+    **dict.fromkeys(
+        [
+            f"data.{prefix}{name}"
+            for prefix in ("", "sets.*.")
+            for name in ("source", "root", "train_split", "val_split", "images", "annotations")
+        ],
+        TEXT,
+    ),
     # Samples.
     "augment.size": multiples(8, 2),
     "augment.scale": span(POSITIVE),
@@ -148,14 +166,16 @@ RULES = {
     "augment.colour": several(real(0), least=3),
     "augment.patches": whole(0),
     "augment.crop": span(real(0, 1, above=True)),
-    "augment.*": SHARE,
+    **dict.fromkeys([f"augment.{name}" for name in ("flip", "inverted", "grey", "blur")], SHARE),
+    "augment.patch_size": SHARE,
     "clip.frames": whole(1),
     "clip.fps": real(0, 1000),
     "clip.stride": whole(1),
     "clip.sampling": either("contiguous", "uniform"),
     "clip.size": whole(8),
     "targets.mode": either("paper", "caffe"),
-    "targets.*": POSITIVE,
+    "targets.sigma": POSITIVE,
+    "targets.limb_width": POSITIVE,
     # Streams of classifiers.
     "streams.*.train": FLAG,
     "streams.*.train_network": FLAG,
@@ -169,7 +189,9 @@ RULES = {
     "streams.pose.stride": whole(1),
     "streams.pose.sigma": POSITIVE,
     "streams.pose.max_people": whole(1),
-    "streams.*": TEXT,
+    "streams.*.init_from": TEXT,
+    "streams.pose.network": TEXT,
+    "streams.pose.skeleton": TEXT,
     "loss.label_smoothing": real(0, 1, below=True),
     "loss.class_weights": either("none", "balanced"),
     "loss.mixup": real(0),
@@ -197,14 +219,16 @@ RULES = {
     "optimizer.groups.*.b[12]": real(0, 1, below=True),
     "optimizer.groups.*.momentum": real(0, 1, below=True),
     "optimizer.groups.*.eps": POSITIVE,
-    "optimizer.groups.*": real(0),
+    "optimizer.groups.*.*lr*": real(0),
+    "optimizer.groups.*.gamma": real(0),
+    "optimizer.groups.*.weight_decay": real(0),
     # Decoding and evaluation.
     "decode.rule": either("global", "tree"),
     "decode.refine": either("grid", "upsample"),
     "decode.max_*": whole(1),
     "decode.min_joints": optional(whole(1)),
     "decode.min_score": real(0),
-    "decode.*": optional(SHARE),
+    "decode.p*": optional(SHARE),
     "eval.batch_size": whole(1),
     "eval.size": multiples(8, 2),
     "eval.limit": whole(0),
@@ -215,10 +239,11 @@ RULES = {
     "eval.clips": whole(1),
     "eval.crops": Rule(lambda x: x in (1, 3) and not isinstance(x, bool), "1 or 3"),
     "eval.crop": real(0, 1, above=True),
+    "report.*": TEXT,
 }
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_config(config: ConfigDict | dict) -> None:
     """Looks at every field of a config for which there is a rule.
 
     Raises:
@@ -235,7 +260,7 @@ def find_rule(field: str) -> Rule | None:
     return next((RULES[name] for name in RULES if fnmatch.fnmatchcase(field, name)), None)
 
 
-def walk(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def walk(config: ConfigDict | dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(field, value) of every field of a nested config."""
     for key, value in config.items():
         if hasattr(value, "items"):
