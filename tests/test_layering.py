@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent / "danceflax"
-LEAVES = {"errors", "external", "people", "skeleton"}
+LEAVES = {"config_checks", "errors", "external", "people", "skeleton"}
 
 # What each room of the package may import of the package, besides itself and the leaves.
 ALLOWED = {

@@ -1,12 +1,18 @@
 """Command lines: flags, configs and errors, the same for every script."""
 
+import contextlib
 import difflib
+import os
+import pathlib
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 from danceflax.cli import fields
@@ -26,9 +32,33 @@ def run(main: Callable, doc: str) -> None:
 def guard(main: Callable, argv: Sequence[str]) -> int | None:
     """main(argv), with errors of the user as one line."""
     try:
-        return main(argv)
+        with interruptible("what was finished stays, and nothing half done"):
+            return main(argv)
     except UserError as error:
         fail(error)
+
+
+@contextlib.contextmanager
+def interruptible(remark: str) -> Iterator[None]:
+    """A block that SIGTERM and SIGINT end, its processes as well, with a line and a status of their
+    own: 143 or 130. On the way out what is half written is removed."""
+
+    def end(kind, _):
+        signal.signal(kind, signal.SIG_DFL)  # a second one ends at once
+        kind = signal.Signals(kind)
+        errors.print(f"stopped by {kind.name}; {remark}")
+        sys.exit(128 + kind)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    previous = {kind: signal.signal(kind, end) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in previous.items():
+            signal.signal(kind, handler)
 
 
 def define_config() -> None:
@@ -94,21 +124,77 @@ def _parse(argv, doc):
         _print_help(argv, doc)
         sys.exit(0)
     try:
-        rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        fail(" ".join(str(error).split()))
+        rest = read_flags(argv, flags.FLAGS)
     except UserError as error:
         fail(error)
-    except (AttributeError, KeyError) as error:
-        fail(_unknown_field(argv) or error)
-    except (ValueError, OSError, SyntaxError, TypeError) as error:
-        fail(f"--config: {str(error).strip().splitlines()[0]}")
     if len(rest) > 1:
         fail(f"{rest[1]!r} is not understood; options are written --name=value")
     for name in flags.FLAGS:
         if flags.FLAGS[name].value is None and name in _required:
             fail(f"--{name} is missing; {flags.FLAGS[name].help}")
+    for flag in flags.FLAGS.flags_by_module_dict().get(sys.argv[0], ()):
+        flag.value = expand_home(flag.value)
+    if "workdir" in flags.FLAGS:
+        flags.FLAGS["workdir"].value = expand_home(flags.FLAGS["workdir"].value)
+    if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
+        expand_fields(flags.FLAGS["config"].value)
     return rest
+
+
+def read_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Parses a command line; returns what is no flag. Raises UserError: it is not understood."""
+    _check_config_file(argv, values)
+    try:
+        return values(argv)
+    except flags.Error as error:
+        message = " ".join(str(error).split())
+    except (AttributeError, KeyError) as error:
+        message = _unknown_field(argv) or error
+    except (ValueError, OSError, SyntaxError, TypeError) as error:
+        message = f"--config: {str(error).strip().splitlines()[0]}"
+    raise UserError(message)
+
+
+def expand_home(value: Any) -> Any:
+    """A path flag's value with ~ as the home folder: after --name= no shell does that."""
+    if isinstance(value, list):
+        return [expand_home(item) for item in value]
+    is_home = isinstance(value, str) and re.match(r"~(/|$)", value)
+    return os.path.expanduser(value) if is_home else value
+
+
+def expand_fields(config: ConfigDict) -> None:
+    """`expand_home` of all texts of a config, in place."""
+    for key, value in config.items():
+        if hasattr(value, "items"):
+            expand_fields(value)
+        elif isinstance(value, str):
+            config[key] = expand_home(value)
+
+
+def _check_config_file(argv, values):
+    """Raises UserError: --config names no file, or no variant of it; with the nearest name."""
+    word = fields.find_flag(argv)
+    if word is None or "config" not in values:
+        return
+    name, _, variant = word.partition(":")
+    path = pathlib.Path(name)
+    if not path.is_file():
+        there = [str(other) for other in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(name, there, 1, 0.4)
+        message = f"no such file{f'; did you mean {near[0]}?' if near else ''}"
+        raise UserError(f"--config={word}: {message}")
+    try:
+        fields.load_config(path, variant)
+    except ValueError as error:
+        near = difflib.get_close_matches(variant, re.findall(r"[\w+]+", str(error)), 2)
+        near = [word for word in near if word != variant]
+        message = f"{error}{f'; did you mean {near[0]}?' if near else ''}"
+    except Exception as error:
+        message = f"cannot be run: {type(error).__name__}: {' '.join(str(error).split())}"
+    else:
+        return
+    raise UserError(f"--config={word}: {message}")
 
 
 def _unknown_field(argv):

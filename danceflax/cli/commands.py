@@ -1,14 +1,11 @@
 """A script with commands: each is a module's function `run`, whose signature makes the flags."""
 
 import ast
-import contextlib
 import importlib
 import inspect
 import pathlib
 import re
-import signal
 import sys
-import threading
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +14,6 @@ from absl import flags
 
 from danceflax import cli
 from danceflax.errors import UserError
-from danceflax.io.console import errors
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -60,33 +56,10 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
             print(_help(function))
             return 0
         arguments = parse_flags(function, name, words)
-        with _interruptible():
+        with cli.interruptible("the same command goes on, or starts clean"):
             return function(**arguments) or 0
     except UserError as error:
         cli.fail(error)
-
-
-@contextlib.contextmanager
-def _interruptible():
-    """SIGTERM and SIGINT end what is done here, its processes as well, with a line and a status of
-    their own: 143 or 130."""
-
-    def end(kind, _):
-        signal.signal(kind, signal.SIG_DFL)  # a second one ends at once
-        kind = signal.Signals(kind)
-        errors.print(f"stopped by {kind.name}; the same command goes on, or starts clean")
-        sys.exit(128 + kind)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kinds = (signal.SIGTERM, signal.SIGINT)
-    previous = {kind: signal.signal(kind, end) for kind in kinds}
-    try:
-        yield
-    finally:
-        for kind, handler in previous.items():
-            signal.signal(kind, handler)
 
 
 def parse_flags(function: Callable, name: str, words: Sequence[str]) -> dict[str, object]:
@@ -110,7 +83,7 @@ def parse_flags(function: Callable, name: str, words: Sequence[str]) -> dict[str
         raise UserError(f"{rest[1]!r} is not understood; options are written --name=value")
     arguments = {}
     for key, kind in kinds.items():
-        value = values[key].value
+        value = cli.expand_home(values[key].value)
         if value is None and parameters[key].default is inspect.Parameter.empty:
             raise UserError(f"--{key} is missing; {name} --help says what it is")
         if value is not None and (item := _item(kind)):

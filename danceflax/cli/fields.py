@@ -17,16 +17,22 @@ from unittest import mock
 import ml_collections
 from ml_collections import ConfigDict
 
+from danceflax.config_checks import walk
 
-def find_config(argv: list[str]) -> tuple[pathlib.Path, str] | None:
-    """(path, variant) of the config file named on a command line; None if there is none."""
+
+def find_flag(argv: list[str]) -> str | None:
+    """What a command line gives as --config, "FILE.py:variant"; None if it does not."""
     for i, word in enumerate(argv):
         match = re.fullmatch(r"--?config(=(.*))?", word)
         if match:
-            value = match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
-            path, _, variant = value.partition(":")
-            return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None
+            return match[2] if match[1] else argv[i + 1] if i + 1 < len(argv) else ""
     return None
+
+
+def find_config(argv: list[str]) -> tuple[pathlib.Path, str] | None:
+    """(path, variant) of the config file named on a command line; None if there is none."""
+    path, _, variant = (find_flag(argv) or "").partition(":")
+    return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None
 
 
 def load_config(path: pathlib.Path, variant: str = "") -> ConfigDict:
@@ -35,18 +41,16 @@ def load_config(path: pathlib.Path, variant: str = "") -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     get = module.get_config
-    return get(variant) if inspect.signature(get).parameters and variant else get()
+    if not variant:
+        return get()
+    if not inspect.signature(get).parameters:
+        raise ValueError(f"{path.name} has no variants")
+    return get(variant)
 
 
-def flatten(config: ConfigDict | dict, prefix: str = "") -> dict[str, Any]:
+def flatten(config: ConfigDict | dict) -> dict[str, Any]:
     """{"optimizer.groups.paf.lr": value, ...} of a nested config."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, (dict, ConfigDict)):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+    return dict(walk(config))
 
 
 def describe_fields(path: pathlib.Path, variant: str = "") -> dict[str, tuple[Any, str]]:

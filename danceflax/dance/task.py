@@ -9,6 +9,7 @@ from danceflax.dance.inputs import make_augment, make_prepare, make_view
 from danceflax.dance.loss import choose_class_weights, make_apply, make_loss
 from danceflax.data.clips import check_classes
 from danceflax.data.sources import Subset, open_clips
+from danceflax.errors import UserError
 from danceflax.training import devices
 from danceflax.training.task import Task, Work
 
@@ -23,6 +24,8 @@ def make_task(config: ConfigDict) -> Task:
     Raises:
       UserError: something that the config names is missing or does not fit.
     """
+    if "clip" not in config:
+        raise UserError("this is a pose network's config; train it by train_openpose.py")
     data = config.data
     train_source = open_clips(data, data.train_split, config.class_names)
     class_names = train_source.class_names

@@ -37,6 +37,8 @@ def make_task(config: ConfigDict) -> Task:
     Raises:
       UserError: something that the config names is missing or does not fit.
     """
+    if "clip" in config:
+        raise UserError("this is a classifier's config; train it by train_classifier.py")
     data, skeleton = config.data, skeletons.load(config.model.skeleton)
     train_source, validation = open_sets(data, skeleton)
     validation = {name: Subset(source, config.eval.limit) for name, source in validation.items()}

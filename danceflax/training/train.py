@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
+from danceflax.config_checks import check_config
 from danceflax.data.loader import make_loader
 from danceflax.io.console import console
 from danceflax.training import devices, lock, optimizers
@@ -35,6 +36,7 @@ def train(
         see also `loop.fit`.
       SystemExit: SIGTERM or SIGINT has ended it, with the status that a shell gives: 143 or 130.
     """
+    check_config(config)
     with StopRequest() as stop:
         devices.join_processes(config.lost_after)
         console.quiet = jax.process_index() > 0
@@ -47,6 +49,7 @@ def test_rates(
     """The learning-rate range test of a training, instead of it: `lr_test.test_rates`."""
     from danceflax.training import lr_test  # with it matplotlib
 
+    check_config(config)
     with StopRequest() as stop:
         lr_test.test_rates(config, workdir, make_task, _make_reader(config, stop))
 
