@@ -169,10 +169,10 @@ class Subset:
         return len(self._indices)
 
     def __getitem__(self, i):
-        return self._source[self._indices[i]]
+        return self._source[int(self._indices[i])]
 
     def count_people(self, i):
-        return count_people(self._source, self._indices[i])
+        return count_people(self._source, int(self._indices[i]))
 
     def __repr__(self):
         return f"{len(self)} of {self._source}"

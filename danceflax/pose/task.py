@@ -117,7 +117,16 @@ def choose_shown(config: ConfigDict, sets: Iterable[str], finds_people: bool) ->
     Args:
       sets: names of what is validated on.
       finds_people: False for a network that gives PAFs alone, of which only the loss is known.
+
+    Raises:
+      UserError: the score is of no set.
     """
     names = SHOWN if finds_people else ("score", "loss")
     shown = [f"{name}/{figure}" if name else figure for name in sets for figure in names]
-    return tuple(dict.fromkeys([config.eval.get("score") or shown[0], *shown]))
+    score = config.eval.get("score") or shown[0]
+    if not any(score.startswith(f"{name}/" if name else "") for name in sets):
+        raise UserError(
+            f"config.eval.score={score!r} is of none of the sets {', '.join(sets)}; for example "
+            f"{shown[0]}"
+        )
+    return tuple(dict.fromkeys([score, *shown]))

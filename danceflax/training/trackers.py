@@ -42,7 +42,8 @@ class Tracker:
             ) from None
         run = dict(project=project, config=config, resume="allow")
         if kind == "wandb":
-            run |= dict(name=workdir.name, id=_run_id(workdir), dir=str(workdir))
+            id = os.environ.get("WANDB_RUN_ID") or _run_id(workdir)  # a sweep's agent names its own
+            run |= dict(name=workdir.name, id=id, dir=str(workdir))
         else:  # whose runs have no id but their name
             run |= dict(name=f"{workdir.name}-{_run_id(workdir)}", embed=False)
         try:
