@@ -104,7 +104,7 @@ def test_a_frozen_group_stays_and_costs_nothing():
     config = groups(feature={"train": False})
     state, metrics = run(config=config)
     assert_trees_close(state.params["feature"], params()["feature"], rtol=0)
-    moments = state.opt_state.inner_states["feature"]
+    moments = state.opt_state[1].inner_states["feature"]
     assert not jax.tree.leaves(moments)
     assert "lr/feature" not in metrics and "lr/paf" in metrics
     # The compiled step has no product with a transposed weight: nothing flows back through feature.
