@@ -11,7 +11,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from danceflax.training.report import Report
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def read_events(folder):

@@ -15,7 +15,7 @@ from danceflax.cli.commands import run_commands
 from danceflax.dance import features
 from danceflax.io import files
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {"flow": "danceflax.prepare.flow"}
 
 

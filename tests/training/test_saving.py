@@ -47,8 +47,8 @@ def start(folder, num_devices, *names, process=None):
         "import test_saving; test_saving.save_and_restore(*sys.argv[1:])\n"
     )
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(num_devices)}
-    tests = pathlib.Path(__file__).parent
-    environment["PYTHONPATH"] = f"{tests.parent}{os.pathsep}{tests}"
+    here = pathlib.Path(__file__).parent
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (here, here.parent, here.parents[1])))
     if process:
         keys = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
         environment |= dict(zip(keys, process, strict=True))

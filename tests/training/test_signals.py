@@ -13,7 +13,7 @@ from danceflax.errors import UserError
 from danceflax.training.lock import hold
 from danceflax.training.signals import Stopped, StopRequest
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def start(code):

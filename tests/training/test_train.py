@@ -19,7 +19,7 @@ from danceflax.errors import UserError
 from danceflax.training import checkpoints, digests, loop, train
 from danceflax.training.lock import hold
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 QUIET = dict(log_every=1000, eval_every=0, save_every=0)
 
 
