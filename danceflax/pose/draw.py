@@ -29,11 +29,12 @@ TITLES = (
 PAPER, INK, GAP, TITLE_HEIGHT = 250, 40, 6, 26
 
 
-def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85):
+def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85, ids=None):
     """Draws people's limbs and joints.
 
     Hue varies over the limbs, as is usual in the field: the right side is warm, the middle green,
-    the left side cold. Lines grow with the person. Below 0.5 a joint's confidence shows as opacity.
+    the left side cold; or, where people have numbers, from one to the next, and the left side is
+    lighter. Lines grow with the person. Below 0.5 a joint's confidence shows as opacity.
 
     Args:
       image: uint8 [H, W, 3] RGB.
@@ -41,12 +42,15 @@ def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85):
       skeleton: a `Skeleton` with J joints.
       threshold: joints under this confidence, and their limbs, are not drawn.
       opacity: of a joint of full confidence, 0 to 1.
+      ids: P numbers of the people, who are drawn in colours by number, or grey if it is -1.
     """
     image = np.array(image)
     people = np.asarray(people, float).reshape(-1, skeleton.num_joints, 3)
     limb_colours, joint_colours = colours(skeleton)
     redundant = skeleton.redundant
-    for person in people:
+    for n, person in enumerate(people):
+        if ids is not None:
+            limb_colours, joint_colours = person_colours(skeleton, ids[n])
         present = (person[:, 2] > 0) & (person[:, 2] >= threshold)
         present &= np.isfinite(person).all(-1)
         if not present.any():
@@ -230,6 +234,16 @@ def colours(skeleton):
         if not skeleton.redundant[k]:
             joint_hue[skeleton.limbs[k][1]] = hue[k]
     return tuple(np.round(_hues(values) * 255).astype(np.uint8) for values in (hue, joint_hue))
+
+
+def person_colours(skeleton, number):
+    """Limb colours [L, 3] and joint colours [J, 3], uint8 RGB, of the person of a number: a hue for
+    each, far from those of the numbers before; its left side lighter. Grey for -1."""
+    hue = _hues(number * 0.618) if number >= 0 else np.full(3, 0.6)
+    left = np.array([name.startswith("left_") for name in skeleton.joints])
+    lighter = np.array([left[list(limb)].any() for limb in skeleton.limbs])
+    tints = [hue + (1 - hue) * 0.45 * side[:, None] for side in (lighter, left)]
+    return tuple(np.round(tint * 255).astype(np.uint8) for tint in tints)
 
 
 def _hues(turns):

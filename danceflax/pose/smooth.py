@@ -4,6 +4,7 @@ A track is one person's keypoints in consecutive frames, [T, J, 3] (x, y, score)
 has score 0. Every joint is filtered by itself, and by runs: what lies on either side of a gap that
 stays open has nothing to do with each other.
 
+  fill            fills gaps only
   one_euro        causal, for streams: lags behind a little, the less the faster a joint moves
   savitzky_golay  looks ahead as far as back, and so does not lag
 """
@@ -19,7 +20,7 @@ from danceflax.errors import UserError
 from danceflax.pose.metrics import person_area
 from danceflax.pose.track import UNKNOWN, check_times
 
-METHODS = ("none", "one_euro", "savitzky_golay")
+METHODS = ("fill", "one_euro", "savitzky_golay")
 GAP = 0.5  # seconds: longest gap that is filled
 
 # Savitzky-Golay: a parabola over so many seconds, but over no fewer than 5 frames.
@@ -46,7 +47,7 @@ def smooth_people(
 
     Args:
       frames, ids, times: as `track.link_people` takes and returns them.
-      method: one of METHODS; "none" only fills gaps.
+      method: one of METHODS.
       gap: seconds; see `fill_gaps`.
 
     Raises:
@@ -59,7 +60,7 @@ def smooth_people(
     for number, (first, track) in gather_tracks(frames, ids).items():
         span = times[first : first + len(track)]
         track = fill_gaps(track, span, gap)
-        if method != "none":
+        if method != "fill":
             track = {"one_euro": one_euro, "savitzky_golay": savitzky_golay}[method](track, span)
         for i in np.flatnonzero((track[..., 2] > 0).any(1)):
             people[first + i].append(track[i])

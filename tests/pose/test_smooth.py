@@ -106,12 +106,12 @@ def test_people_appear_in_the_gaps_of_their_tracks():
     frames = [with_scores(rng.uniform(0, 99, (2, 18, 2))) for _ in range(10)]
     ids = [np.array([4, -1])] * 10
     frames[5], ids[5] = frames[5][1:], np.array([-1])
-    people, numbers = smooth_people(frames, ids, np.arange(10) / 25, method="none")
+    people, numbers = smooth_people(frames, ids, np.arange(10) / 25, method="fill")
     assert [n.tolist() for n in numbers] == [[4, -1]] * 10
     for i in {*range(10)} - {5}:
         np.testing.assert_allclose(people[i], frames[i], rtol=1e-6)
     first, track = gather_tracks(people, numbers)[4]
     assert first == 0 and np.allclose(track[5, :, 2], 0.8)
-    with pytest.raises(UserError, match="smoothing 'kalman' is not known; choose one of none"):
+    with pytest.raises(UserError, match="smoothing 'kalman' is not known; choose one of fill"):
         smooth_people(frames, ids, np.arange(10), method="kalman")
     assert smooth_people([], [], []) == ([], [])

@@ -1,0 +1,74 @@
+"""From a video's frames to people followed through it: found, numbered and, if asked, smoothed."""
+
+import typing
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from danceflax.errors import UserError
+from danceflax.io.cuts import CutFinder
+from danceflax.pose.smooth import smooth_people
+from danceflax.pose.track import link_people
+
+
+class Dancers(typing.NamedTuple):
+    """The people of a clip, who have the same number in all its frames.
+
+    Attributes:
+      times: of the frames, seconds.
+      people: those of each frame, (x, y, score) in its pixels; best first, as they were found.
+      ids: their numbers; -1 of people who are not followed.
+      scores: of each person; the mean of their joints' where they were smoothed.
+    """
+
+    times: list[float]
+    people: list[Float[np.ndarray, "_ J 3"]]
+    ids: list[Int[np.ndarray, " _"]]
+    scores: list[Float[np.ndarray, " _"]]
+
+
+def follow_people(
+    predictor,
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "H W 3"]]],
+    smooth: str | None = None,
+    where: str = "the frames",
+) -> Dancers:
+    """Finds the people of a clip and follows them through it; keeps no frame.
+
+    Args:
+      predictor: a `PosePredictor`.
+      frames: (time in seconds, RGB frame) in order.
+      smooth: one of `smooth.METHODS`, which fill short gaps as well; None leaves people as found.
+      where: what error messages call the clip.
+
+    Raises:
+      UserError: a time is not later than the one before.
+    """
+    found = Dancers([], [], [], [])
+    begins_shot, cuts = CutFinder(), []
+    for time, frame, people, scores in predictor.stream(_rising(frames, where)):
+        if begins_shot(frame):
+            cuts.append(len(found.times))
+        found.times.append(time)
+        found.people.append(people)
+        found.scores.append(scores)
+    ids = link_people(found.people, found.times, predictor.skeleton, cuts)
+    if smooth is None:
+        return found._replace(ids=ids)
+    people, ids = smooth_people(found.people, ids, found.times, smooth)
+    scores = [np.ma.masked_equal(p[..., 2], 0).mean(1).filled(0) for p in people]
+    return Dancers(found.times, people, ids, scores)
+
+
+def _rising(frames, where):
+    """Passes frames on as long as their times rise."""
+    last = -np.inf
+    for number, (time, frame) in enumerate(frames):
+        if not time > last:
+            raise UserError(
+                f"{where}: frame {number} at {time:g} s follows one at {last:g} s; expected times "
+                "that rise; convert the video again"
+            )
+        last = time
+        yield time, frame
