@@ -23,7 +23,7 @@ def main(_):
     from danceflax.dance.task import make_task  # with it JAX, which --help does without
     from danceflax.training.train import test_rates, train
 
-config = FLAGS.config
+    config = FLAGS.config
     if config.data.folds and config.data.fold < 0 and not FLAGS.lr_test:
         from danceflax.dance.crossvalidate import crossvalidate
 

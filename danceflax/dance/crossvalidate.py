@@ -29,7 +29,7 @@ from danceflax.training.train import train
 
 
 def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
-    """Trains on all folds but one, for each in turn, in WORKDIR/fold<k>; then measures them together.
+    """Trains on all folds but one, each in turn, in WORKDIR/fold<k>; then measures all together.
 
     Every clip is judged by the network that has not seen its group, as it is at the last step: the
     best step would be chosen by what it is measured on. WORKDIR gets folds.json and confusion.csv
@@ -68,7 +68,7 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
 
 def judge(folder, variables, source, config):
-    """(`Answers` with every window's probabilities [N, V, C], class names) on the clips of a fold."""
+    """(`Answers` with each window's probabilities [N, V, C], class names) on a fold's clips."""
     classifier, _, checkpoint = load(folder)
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)
     batches = make_loader(

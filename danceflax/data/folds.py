@@ -44,8 +44,8 @@ class Part:
 def split_folds(source: Any, config: Mapping[str, Any]) -> tuple[Part, Part]:
     """(the clips of all folds but one, those of that fold).
 
-    Folds are by the column `fold` of ROOT/clips.csv; without it they are made: dances in proportion,
-    groups whole.
+    Folds are by the column `fold` of ROOT/clips.csv; without it they are made: dances in
+    proportion, groups whole.
 
     Args:
       source: a `ClipSource`.

@@ -38,8 +38,8 @@ def make_body(skeleton: Skeleton) -> Body:
     for name in (*HIPS, *SHOULDERS):
         if name not in skeleton.joints:
             raise UserError(
-                f"skeleton {skeleton.name}: has no joint {name}; sequences are scaled by the torso, "
-                "from the hips to the shoulders"
+                f"skeleton {skeleton.name}: has no joint {name}; sequences are scaled by the "
+                "torso, from the hips to the shoulders"
             )
     centre, top = (
         tuple(skeleton.joints.index(name) for name in names) for names in (HIPS, SHOULDERS)

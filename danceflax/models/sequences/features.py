@@ -37,8 +37,8 @@ def rhythm_features(
     """What the whole clip moves like.
 
     Log amplitudes of the first `HARMONICS` of `PERIOD` frames, of the places about the root, the
-    bones, the root itself and the ends (hands and feet), and of the speeds of these; means and spreads of the
-    first two; and how far hands and feet go along with each joint, harmonic by harmonic.
+    bones, the root itself and the ends (hands and feet), and of the speeds of these; means and
+    spreads of the first two; and how far the ends go along with each joint, by harmonic.
     """
     root, rooted = find_root(places, seen, centre)
     body = (places - root) * seen

@@ -1,7 +1,7 @@
 """PoseC3D (Duan et al., CVPR 2022): 3-D convolutions over volumes of joint heatmaps.
 
-The network is SlowOnly's ResNet-50 without its first stage, half as wide; the volumes are drawn here,
-on the device.
+The network is SlowOnly's ResNet-50 without its first stage, half as wide; the volumes are drawn
+here, on the device.
 """
 
 from typing import Any

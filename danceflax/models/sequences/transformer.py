@@ -1,4 +1,4 @@
-"""A Transformer encoder (Vaswani et al. 2017, normalised first) over a person's frames or joints."""
+"""A Transformer encoder (Vaswani et al. 2017, normalised first) over frames or joints."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -39,8 +39,8 @@ class Block(nn.Module):
 class SequenceTransformer(nn.Module):
     """People over time [B, T, P, J, 3] -> logits [B, num_classes].
 
-    A token is all joints, or one joint, over `patch` frames; the answer is of the mean of those that
-    show anything.
+    A token is all joints, or one joint, over `patch` frames; the answer is of the mean of those
+    that show anything.
 
     Attributes:
       num_classes: outputs.
@@ -90,7 +90,7 @@ class SequenceTransformer(nn.Module):
         else:
             values = frame_features(places, seen, self.centre)[:, :, None]
             shown = seen.max((2, 3))[:, :, None]
-        batch, frames, items, channels = values.shape
+        batch, _, items, channels = values.shape
         values = values.reshape(batch, -1, self.patch, items, channels)
         values = jnp.moveaxis(values, 2, 3).reshape(batch, -1, items, self.patch * channels)
         return values, shown.reshape(batch, -1, self.patch, items).max(2)
