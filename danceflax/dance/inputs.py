@@ -55,6 +55,11 @@ class Classifier(NamedTuple):
     openpose: Any = None
 
 
+def reads_sequences(checkpoint):
+    """Whether a checkpoint config is of a classifier of keypoint sequences."""
+    return PEOPLE in (checkpoint.get("inputs") or {}).get("streams", ())
+
+
 def make_inputs(streams, clip, views, openpose=None):
     """The `inputs` dict of a training config's `streams`, `clip` and `eval`, and of the checkpoint
     config of its OpenPose network."""

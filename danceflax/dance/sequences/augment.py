@@ -46,7 +46,7 @@ def augment_people(
       BadSampleError: the clip is much shorter than a window.
     """
     tempo = np.exp(rng.uniform(-1, 1) * augment["tempo"])
-    start, step = _place(record, clip, tempo)
+    start, step = place_windows(record, clip, tempo)
     start = start[0] + rng.random() * (start[1] - start[0])
     found = _lose(record["people"], rng, augment["lost_joints"], augment["lost_frames"])
     wanted = start + step * np.arange(clip["frames"])
@@ -66,7 +66,7 @@ def read_windows(
     body: Body,
 ) -> dict[str, np.ndarray]:
     """The evaluation's windows of a record, `views["clips"]` of them, evenly spread."""
-    (first, last), step = _place(record, clip)
+    (first, last), step = place_windows(record, clip)
     count = views["clips"]
     starts = np.linspace(first, last, count) if count > 1 else [(first + last) / 2]
     made = []
@@ -77,7 +77,7 @@ def read_windows(
     return _item(np.stack(made), record)
 
 
-def _place(record, clip, tempo=1.0):
+def place_windows(record, clip, tempo=1.0):
     """((first start, last start), seconds from frame to frame) of the windows of a clip.
 
     Raises:
