@@ -5,11 +5,14 @@ python predict.py --checkpoint=runs/a --input=dance.mp4 --output=out --flip
 python predict.py --checkpoint=runs/a --input=folder/of/images --output=out --coco_json
 python predict.py --checkpoint=runs/a --input='frames/tango/abc_*.jpg' --output=out --join=25
 python predict.py --checkpoint=checkpoints/i3d_rgb --input=dance.mp4 --output=out     # a classifier
+python predict.py --checkpoint=runs/rhythm --pose_checkpoint=runs/a --input=dance.mp4 --output=out
 
 A pose network draws people: OUTPUT gets <name>.png for an image and <name>.mp4 for a video, with
 its times, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame. A classifier
 names dances: OUTPUT gets <name>_classes.json and <name>.mp4, with the running prediction drawn, for
-a video; and classes.csv for a folder of videos.
+a video; and classes.csv for a folder of videos. One of keypoint sequences follows the people that
+--pose_checkpoint finds (or that --keypoints holds), names each one's dance, beside them in the
+video, and adds <name>_timeline.csv and .png.
 
 No input is written over, nor a file that is there already, unless --overwrite is given. A file that
 cannot be read does not end the others; the exit status is then 1.
@@ -22,7 +25,7 @@ from absl import flags
 
 from danceflax import cli
 from danceflax.errors import UserError
-from danceflax.io.console import console, print_faults, summarise, track
+from danceflax.io.console import console, print_faults, show_progress, summarise, track
 from danceflax.io.files import require_free, write_csv, write_json
 
 FLAGS = flags.FLAGS
@@ -46,12 +49,14 @@ POSE = cli.group_flags(
 DANCE = cli.group_flags(
     "classifiers",
     flags.DEFINE_string("keypoints", None, "folder of the videos' OpenPose JSON, if it is needed"),
+    flags.DEFINE_string("pose_checkpoint", None, "pose network of a classifier of sequences"),
     flags.DEFINE_integer("top", 5, "how many classes to list", lower_bound=1),
 )
 cli.require("checkpoint", "input", "output")
 
 
 def main(_):
+    from danceflax.dance.inputs import reads_sequences
     from danceflax.io.listing import list_inputs, require_apart
     from danceflax.training.pretrained import load_checkpoint  # with it JAX
 
@@ -63,6 +68,7 @@ def main(_):
     is_classifier = "class_names" in loaded[2]
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
     predict = name_dances if is_classifier else find_poses
+    predict = name_dancers if reads_sequences(loaded[2]) else predict
     return print_faults(predict(loaded, inputs, output), "failed")
 
 
@@ -89,10 +95,7 @@ def name_dances(loaded, inputs, output):
         except UserError as error:
             faults.append(str(error))
             continue
-        top = [
-            {"label": names[k], "probability": round(float(mean[k]), 6)}
-            for k in np.argsort(-mean, kind="stable")[:count]
-        ]
+        top = list_best(mean, names, count)
         write_json(output / f"{path.stem}_classes.json", {"input": str(path), "top": top})
         listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in top)
         console.print(f"{path.name}: {listed}")
@@ -102,6 +105,79 @@ def name_dances(loaded, inputs, output):
         write_csv(output / "classes.csv", [["input", *columns], *rows])
     console.print(f"{len(rows)} of {len(videos)} videos: see {output}")
     return faults
+
+
+def list_best(probabilities, names, count):
+    """[{"label", "probability"}] of the likeliest classes."""
+    best = (-probabilities).argsort(kind="stable")[:count]
+    return [{"label": names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+
+
+def name_dancers(loaded, inputs, output):
+    """Writes <name>_classes.json, <name>_timeline.csv and .png and <name>.mp4 of each video, by its
+    keypoints, and classes.csv of a folder. Returns messages about videos that cannot be read."""
+    from danceflax.dance.draw import draw_timeline
+    from danceflax.dance.sequences import predict
+    from danceflax.io.videos import read_video
+
+    videos = [path for path, kind in inputs if kind == "video"]
+    if not videos:
+        raise UserError(f"{FLAGS.input}: a classifier takes videos, and there is none")
+    endings = ["_classes.json", "_timeline.csv", "_timeline.png"] + [".mp4"] * FLAGS.draw
+    written = [output / f"{path.stem}{ending}" for path in videos for ending in endings]
+    require_free([*written, output / "classes.csv"], FLAGS.overwrite)
+    predictor = predict.SequencePredictor(
+        *loaded, pose=FLAGS.pose_checkpoint, keypoints=FLAGS.keypoints
+    )
+    names, rows, faults = predictor.class_names, [], []
+    count = min(FLAGS.top, len(names))
+    for path in videos:
+        try:
+            with show_progress(path.name, "frames") as progress:
+                total = read_video(path).count
+                followed = predictor.follow(path, lambda done, total=total: progress(done, total))
+            dancers = predictor.find_dancers(followed, str(path))
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        top = list_best(predict.join_answers(dancers), names, count)
+        each = [
+            {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, count)}
+            for d in dancers
+        ]
+        write_json(
+            output / f"{path.stem}_classes.json", {"input": str(path), "top": top, "dancers": each}
+        )
+        write_csv(output / f"{path.stem}_timeline.csv", predict.timeline_rows(dancers, names))
+        curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
+        draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
+        if FLAGS.draw:
+            draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
+        listed = ", ".join(f"dancer {d['dancer']} {d['top'][0]['label']}" for d in each)
+        console.print(f"{path.name}: {top[0]['label']} {top[0]['probability']:.3f} ({listed})")
+        rows.append([str(path), *(value for item in top for value in item.values())])
+    if len(videos) > 1 or pathlib.Path(FLAGS.input).is_dir():
+        columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
+        write_csv(output / "classes.csv", [["input", *columns], *rows])
+    console.print(f"{len(rows)} of {len(videos)} videos: see {output}")
+    return faults
+
+
+def draw_dancers(path, followed, dancers, names, output):
+    """Writes the video with each dancer's skeleton, number and dance of the moment."""
+    from danceflax.dance.draw import draw_names
+    from danceflax.io.videos import VideoWriter, read_video
+    from danceflax.people import keypoint_boxes
+
+    opened = read_video(path)
+    with VideoWriter(output) as video:
+        for number, (time, frame) in enumerate(opened):
+            people = followed.people[number][[d.person for d in dancers]]
+            labels = [
+                f"{d.number} {names[d.at(time).argmax()]}" if (person[:, 2] > 0).any() else ""
+                for d, person in zip(dancers, people, strict=True)
+            ]
+            video.write(draw_names(frame, keypoint_boxes(people), labels), time, opened.fps)
 
 
 def draw_running(windows, names, path):

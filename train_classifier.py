@@ -1,13 +1,17 @@
-"""Trains a dance classifier on clips: I3D with one stream or several, C3D, or frame by frame.
+"""Trains a dance classifier on clips: I3D with one stream or several, C3D, frame by frame, or
+keypoint sequences.
 
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b \
     --config.streams.rgb.init_from=checkpoints/i3d_rgb --config.streams.rgb.train=False
 python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/demo
+python train_classifier.py --config=configs/sequence.py --workdir=runs/c               # keypoints
+python train_classifier.py --config=configs/sequence.py --workdir=runs/d --config.data.folds=5
 
 The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl
 and tensorboard/. Where no stream trains, their features are computed once, into
-config.cache.folder.
+config.cache.folder. With config.data.folds, and no fold named, each fold has its turn: WORKDIR gets
+fold<k>/, folds.json and the confusion matrix of all.
 """
 
 from danceflax import cli
@@ -19,8 +23,14 @@ def main(_):
     from danceflax.dance.task import make_task  # with it JAX, which --help does without
     from danceflax.training.train import test_rates, train
 
-    run = test_rates if FLAGS.lr_test else train
-    run(FLAGS.config, FLAGS.workdir, make_task)
+    config = FLAGS.config
+    if config.data.folds and config.data.fold < 0 and not FLAGS.lr_test:
+        from danceflax.dance.crossvalidate import crossvalidate
+
+        crossvalidate(config, FLAGS.workdir)
+    else:
+        run = test_rates if FLAGS.lr_test else train
+        run(config, FLAGS.workdir, make_task)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import os
 from typing import Any
 
+from danceflax.dance.inputs import reads_sequences
 from danceflax.dance.predict import DancePredictor
+from danceflax.dance.sequences.predict import SequencePredictor
 from danceflax.models.registry import create_model
 from danceflax.pose.predict import PosePredictor
 from danceflax.training.pretrained import load_checkpoint
@@ -11,17 +13,21 @@ from danceflax.training.pretrained import load_checkpoint
 __all__ = ["create_model", "load_checkpoint", "load_predictor"]
 
 
-def load_predictor(path: str | os.PathLike, **options: Any) -> PosePredictor | DancePredictor:
+def load_predictor(
+    path: str | os.PathLike, **options: Any
+) -> PosePredictor | DancePredictor | SequencePredictor:
     """A checkpoint, ready to be used: predictor(image) -> (people, scores) of a pose network,
     predictor(video) -> probabilities of a classifier.
 
     Args:
       path: a training's workdir, a step in it, or what convert_weights.py wrote.
-      **options: of `PosePredictor` or `DancePredictor`.
+      **options: of `PosePredictor`, `DancePredictor` or, where a classifier reads keypoint
+        sequences, `SequencePredictor`.
 
     Raises:
       UserError: there is no checkpoint, or an option is out of range.
     """
     model, variables, config = load_checkpoint(path)
     kind = DancePredictor if "class_names" in config else PosePredictor
+    kind = SequencePredictor if reads_sequences(config) else kind
     return kind(model, variables, config, **options)

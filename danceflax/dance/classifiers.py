@@ -9,12 +9,14 @@ from ml_collections import ConfigDict
 from danceflax import skeleton as skeletons
 from danceflax.dance.inputs import (
     OPENPOSE,
+    PEOPLE,
     Classifier,
     batch_shapes,
     check_pose_grid,
     make_inputs,
     make_prepare,
 )
+from danceflax.dance.sequences.body import make_body
 from danceflax.errors import UserError
 from danceflax.io.console import console
 from danceflax.models import registry
@@ -57,6 +59,9 @@ def create(config, class_names):
             f"config.streams.{frozen[0]}.train=False: only the model streams has a head apart; "
             f"{name} trains whole"
         )
+    if PEOPLE in config.streams:
+        body = make_body(skeletons.load(config.streams.people.skeleton))._asdict()
+        options |= {key: body[key] for key in body if key in registry.list_options(name)}
     inputs = make_inputs(config.streams, config.clip, config.eval, openpose_config)
     normalisation = config.normalisation.to_dict()
     model = create_model(**options)
@@ -204,8 +209,8 @@ def assemble(model, config):
         skeleton = Skeleton.from_dict(other["skeleton"])
         options = other["model"]["options"] | {"skeleton": skeleton}
         openpose = create_model(other["model"]["name"], **options)
-    elif inputs["pose"]:
-        skeleton = skeletons.load(inputs["pose"]["skeleton"])
+    elif eaten := inputs["pose"] or inputs.get("people"):
+        skeleton = skeletons.load(eaten["skeleton"])
     return Classifier(model, inputs, normalisation, skeleton, openpose)
 
 

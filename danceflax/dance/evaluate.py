@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from danceflax.dance.classifiers import assemble
 from danceflax.dance.draw import draw_confusion
-from danceflax.dance.inputs import make_prepare, make_view
+from danceflax.dance.inputs import make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.data.loader import make_loader
 from danceflax.data.sources import Subset, open_clips
@@ -22,15 +22,17 @@ from danceflax.training import devices
 TOP = (1, 3, 5)
 
 
-def make_classify(prepare, apply):
-    """Builds classify(variables, batch of [B, V, ...]) -> probabilities [B, C], the views' mean."""
+def make_classify(prepare, apply, each_view=False):
+    """Builds classify(variables, batch of [B, V, ...]) -> probabilities [B, C], the views' mean; or
+    those of each view, [B, V, C]."""
 
     def classify(variables, batch):
         def one_view(view):
             logits, _ = apply(variables, prepare(variables["params"], view))
             return jax.nn.softmax(logits)
 
-        return over_views(one_view, batch).mean(1)
+        found = over_views(one_view, batch)
+        return found if each_view else found.mean(1)
 
     return classify
 
@@ -42,8 +44,8 @@ def over_views(function, batch):
 
 
 class Answers(NamedTuple):
-    """What a classifier says of a pass: probabilities [N, C], true labels int [N], names of this
-    process's samples."""
+    """What a classifier says of a pass: probabilities [N, C] (or [N, V, C], of each view), true
+    labels int [N], names of this process's samples."""
 
     probabilities: np.ndarray
     labels: np.ndarray
@@ -51,7 +53,13 @@ class Answers(NamedTuple):
 
 
 def evaluate_batches(classify, variables, batches, gather=np.asarray):
-    """(metrics of `measure`, `Answers`) over one pass; padding is left out.
+    """(metrics of `measure`, `Answers`) over one pass; arguments as for `classify_batches`."""
+    answers = classify_batches(classify, variables, batches, gather)
+    return measure(answers.probabilities, answers.labels), answers
+
+
+def classify_batches(classify, variables, batches, gather=np.asarray):
+    """The `Answers` over one pass; padding is left out.
 
     Args:
       classify: from `make_classify`, mapped over devices.
@@ -64,8 +72,7 @@ def evaluate_batches(classify, variables, batches, gather=np.asarray):
         probabilities.append(found[weight > 0])
         labels.append(label[weight > 0])
         names += [n for n, w in zip(batch_names, batch["weight"], strict=True) if w > 0]
-    probabilities, labels = np.concatenate(probabilities), np.concatenate(labels).astype(int)
-    return measure(probabilities, labels), Answers(probabilities, labels, names)
+    return Answers(np.concatenate(probabilities), np.concatenate(labels).astype(int), names)
 
 
 def evaluate_split(
@@ -93,7 +100,8 @@ def evaluate_split(
     classifier = assemble(model, checkpoint)
     views = classifier.inputs["views"] | views
     classifier = classifier._replace(inputs=classifier.inputs | {"views": views})
-    source = Subset(open_clips(config.data, split, checkpoint["class_names"]), limit)
+    source = open_clips(config.data, split, checkpoint["class_names"])
+    source = Subset(open_people(classifier, source), limit)
     batches = make_loader(
         source,
         make_view(classifier),

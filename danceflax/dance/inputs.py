@@ -2,11 +2,12 @@
 
 It is a plain dict, `inputs` of the checkpoint's config:
 
-    streams   list of "rgb", "flow", "pose"
+    streams   list of "rgb", "flow", "pose"; or "people" alone: keypoint sequences
     clip      `config.clip`: length, frame rate, size
     views     clips, crops and crop of `config.eval`: what is averaged over
     flow      `config.streams.flow`, or None
     pose      `config.streams.pose`, or None
+    people    `config.streams.people`, or None
     openpose  the checkpoint config of the OpenPose network behind the pose stream, or None; its
               parameters are the classifier's group "openpose"
 """
@@ -19,6 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from danceflax.dance.augment import augment_clip, read_views
+from danceflax.dance.sequences.augment import augment_people, read_windows
+from danceflax.dance.sequences.body import make_body
+from danceflax.dance.sequences.people import PeopleSource
 from danceflax.errors import UserError
 from danceflax.models.normalisation import normalise
 from danceflax.models.openpose import STRIDE
@@ -26,6 +30,7 @@ from danceflax.models.streams import STREAMS
 from danceflax.pose.field import join_pafs
 from danceflax.pose.targets import make_targets
 
+PEOPLE = "people"  # the stream of keypoint sequences, which goes alone
 OPENPOSE = "openpose"  # parameter group of the network behind the pose stream
 POSE_SOURCES = ("keypoints", "network", "features")
 POSE_MAPS = ("heatmaps", "both", "field")
@@ -50,13 +55,20 @@ class Classifier(NamedTuple):
     openpose: Any = None
 
 
+def reads_sequences(checkpoint):
+    """Whether a checkpoint config is of a classifier of keypoint sequences."""
+    return PEOPLE in (checkpoint.get("inputs") or {}).get("streams", ())
+
+
 def make_inputs(streams, clip, views, openpose=None):
     """The `inputs` dict of a training config's `streams`, `clip` and `eval`, and of the checkpoint
     config of its OpenPose network."""
-    streams = {name: dict(streams[name]) for name in STREAMS if name in streams}
+    streams = {name: dict(streams[name]) for name in (*STREAMS, PEOPLE) if name in streams}
+    if PEOPLE in streams and len(streams) > 1:
+        raise UserError("config.streams.people goes alone; train each by itself, then --fuse them")
     views = {key: views[key] for key in VIEWS}
     inputs = {"streams": list(streams), "clip": dict(clip), "views": views}
-    inputs |= {name: streams.get(name) for name in ("flow", "pose")}
+    inputs |= {name: streams.get(name) for name in ("flow", "pose", PEOPLE)}
     pose = inputs["pose"]
     if pose:
         for key, known in (("source", POSE_SOURCES), ("maps", POSE_MAPS)):
@@ -85,19 +97,41 @@ def needed(inputs):
     pose = inputs["pose"]
     people = bool(pose) and pose["source"] == "keypoints"
     rgb = "rgb" in inputs["streams"] or (pose and not people)
+    people = people or PEOPLE in inputs["streams"]
     names = [("rgb", rgb), ("flow", "flow" in inputs["streams"]), ("people", people)]
     return tuple(name for name, wanted in names if wanted)
 
 
 def make_augment(classifier, augment):
     """The transform (record, rng) -> item of training, by `config.augment`."""
+    if PEOPLE in classifier.inputs["streams"]:
+        return functools.partial(
+            augment_people,
+            augment=augment,
+            skeleton=classifier.skeleton,
+            **_reading_people(classifier),
+        )
     return functools.partial(augment_clip, augment=augment, **_reading(classifier))
 
 
 def make_view(classifier):
     """The transform record -> item of evaluation, with the classifier's views."""
     views = classifier.inputs["views"]
+    if PEOPLE in classifier.inputs["streams"]:
+        return functools.partial(read_windows, views=views, **_reading_people(classifier))
     return functools.partial(read_views, views=views, **_reading(classifier))
+
+
+def open_people(classifier, source):
+    """The source, with what the classifier's transforms need of its clips."""
+    if PEOPLE not in classifier.inputs["streams"]:
+        return source
+    return PeopleSource(source, classifier.skeleton)
+
+
+def _reading_people(classifier):
+    inputs = classifier.inputs
+    return dict(clip=inputs["clip"], people=inputs["people"], body=make_body(classifier.skeleton))
 
 
 def _reading(classifier):
@@ -114,7 +148,7 @@ def batch_shapes(classifier):
     inputs, skeleton = classifier.inputs, classifier.skeleton
     frames, size = inputs["clip"]["frames"], inputs["clip"]["size"]
     every = inputs["flow"]["every"] if inputs["flow"] else 1
-    pose = inputs["pose"]
+    pose = inputs["pose"] or inputs.get("people")
     people = (pose["max_people"], skeleton.num_joints) if pose else ()
     shapes = {
         "rgb": ((frames, size, size, 3), np.uint8),
@@ -146,6 +180,8 @@ def make_prepare(classifier, features=False):
             clips["flow"] = batch["flow"].astype(jnp.float32) / 127.5 - 1.0
         if "pose" in inputs["streams"]:
             clips["pose"] = _pose_clip(classifier, params, batch)
+        if PEOPLE in inputs["streams"]:
+            clips["people"] = batch["people"]
         return clips
 
     return prepare

@@ -5,10 +5,9 @@ from ml_collections import ConfigDict
 from danceflax.dance import classifiers
 from danceflax.dance.evaluate import evaluate_batches, make_classify
 from danceflax.dance.features import all_versions, cache_features, is_cacheable, pick_version
-from danceflax.dance.inputs import make_augment, make_prepare, make_view
+from danceflax.dance.inputs import make_augment, make_prepare, make_view, open_people
 from danceflax.dance.loss import choose_class_weights, make_apply, make_loss
-from danceflax.data.clips import check_classes
-from danceflax.data.sources import Subset, open_clips
+from danceflax.data.sources import Subset, open_training_clips
 from danceflax.errors import UserError
 from danceflax.training import devices
 from danceflax.training.task import Task, Work
@@ -27,16 +26,16 @@ def make_task(config: ConfigDict) -> Task:
     if "clip" not in config:
         raise UserError("this is a pose network's config; train it by train_openpose.py")
     data = config.data
-    train_source = open_clips(data, data.train_split, config.class_names)
+    train_source, val_source = open_training_clips(data, config.class_names)
     class_names = train_source.class_names
-    val_source = open_clips(data, data.val_split, class_names)
-    check_classes(train_source, val_source)
     class_weights = choose_class_weights(
         config.loss.class_weights, train_source.labels, len(class_names)
     )
     val_source = Subset(val_source, config.eval.limit)
     classifier, variables = classifiers.create(config, class_names)
     groups = classifiers.choose_groups(config, classifier)
+    train_source = open_people(classifier, train_source)
+    val_source = open_people(classifier, val_source)
 
     def begin(variables, read, workdir):
         if is_cacheable(config, classifier, groups):

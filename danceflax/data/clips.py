@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from danceflax.data.clip_table import ClipNote, find_note, read_clip_table
-from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, find_folder
+from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, KEYPOINT_SUFFIXES, find_folder
 from danceflax.data.splits import CLIP_LISTS, find_split, list_clips
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import IMAGE_SUFFIXES, find_image
@@ -22,7 +22,7 @@ CLIP_SECONDS = 10.0  # of every clip of Let's Dance, whatever its frame rate
 
 
 class ClipSource:
-    """The clips of one split, as records.
+    """The clips of one split, as records; of a root without frames, by its keypoint files.
 
     Opening reads the split file and looks at no frame. `source[i]` is a dict:
 
@@ -36,6 +36,7 @@ class ClipSource:
         folders    {"rgb": path, "flow": path, "keypoints": path}
 
     Attributes:
+      clips: the `splits.Clip` of each record.
       class_names: the dances, sorted; or as given.
       labels: int [N] of all clips.
     """
@@ -54,7 +55,9 @@ class ClipSource:
           UserError: no such root or split; a dance is not among class_names.
         """
         self.root, self._fps = pathlib.Path(root), fps
-        self._frames = self.home = self.root / find_folder(root, FRAME_FOLDERS)
+        self._frames = self.home = self.root / find_folder(
+            root, (*FRAME_FOLDERS, *KEYPOINT_FOLDERS)
+        )
         keypoints = next((f for f in KEYPOINT_FOLDERS if (self.root / f).is_dir()), "keypoints")
         self._folders = {
             "rgb": str(self._frames),
@@ -62,29 +65,29 @@ class ClipSource:
             "keypoints": str(self.root / keypoints),
         }
         self.split_file = find_split(root, split, CLIP_LISTS)
-        self._clips = list_clips(self.split_file)
-        dances = sorted({clip.dance for clip in self._clips})
+        self.clips = list_clips(self.split_file)
+        dances = sorted({clip.dance for clip in self.clips})
         self.class_names = list(class_names or dances)
-        for clip in self._clips:
+        for clip in self.clips:
             if clip.dance not in self.class_names:
                 raise UserError(
                     f"{self.split_file}, row {clip.row}: the dance {clip.dance!r} is not among the "
                     f"{len(self.class_names)} classes ({', '.join(self.class_names[:8])}, ...); "
                     "train on a split that has it, or leave its clips out"
                 )
-        self.labels = np.array([self.class_names.index(clip.dance) for clip in self._clips])
+        self.labels = np.array([self.class_names.index(clip.dance) for clip in self.clips])
         self._table = read_clip_table(root)
         self._found = {}  # frames on disk, for lists that only count them
 
     def __len__(self):
-        return len(self._clips)
+        return len(self.clips)
 
     def __repr__(self):
         return f"ClipSource({self.root}, {self.split_file}, {len(self)} clips)"
 
     def __getitem__(self, index):
         """Record `index`. Raises BadSampleError: no frame of the clip is there."""
-        clip = self._clips[index]
+        clip = self.clips[index]
         where = f"{clip.dance}/{clip.name} ({self.split_file}, row {clip.row})"
         written = self._find_frames(clip) if clip.frames is None else clip.frames.tolist()
         if not written:
@@ -109,11 +112,17 @@ class ClipSource:
         if clip.dance not in self._found:
             found = collections.defaultdict(list)
             for name in list_folder(self._frames / clip.dance):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in IMAGE_SUFFIXES:
+                if stem := _frame_stem(name):
                     found[stem.rpartition("_")[0]].append(stem.rpartition("_")[2].encode())
             self._found[clip.dance] = found
         return [n for n in self._found[clip.dance].get(clip.name, []) if n.isdigit()]
+
+
+def _frame_stem(name):
+    """The name of a frame's or keypoint file without suffix; "" of another file."""
+    suffixes = (s for s in (*KEYPOINT_SUFFIXES[::-1], *IMAGE_SUFFIXES) if name.lower().endswith(s))
+    suffix = next(suffixes, None)
+    return name[: -len(suffix)] if suffix else ""
 
 
 def check_classes(train, val):

@@ -10,8 +10,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from danceflax.data import mpii
-from danceflax.data.clips import ClipSource
+from danceflax.data.clips import ClipSource, check_classes
 from danceflax.data.coco import CocoSource
+from danceflax.data.folds import split_folds
 from danceflax.data.frames import LetsDanceSource
 from danceflax.data.mix import MixedSource, check_weights, unlabelled_joints
 from danceflax.errors import BadSampleError, UserError
@@ -146,6 +147,24 @@ def most_people(source: Any, threads: int) -> int:
     with concurrent.futures.ThreadPoolExecutor(max(1, threads)) as pool:
         counts = pool.map(functools.partial(count_people, source), range(len(source)))
         return max(1, max(counts, default=1))
+
+
+def open_training_clips(config: Mapping[str, Any], class_names: Sequence[str]) -> tuple[Any, Any]:
+    """(the clips to train on, those to validate on): two splits, or, where `config.folds` is not 0,
+    the other folds of the training split and its fold `config.fold`.
+
+    Args:
+      config, class_names: as for `open_clips`.
+
+    Raises:
+      UserError: as `open_clips`; or a class is missing.
+    """
+    train = open_clips(config, config.train_split, class_names)
+    if config.folds:
+        return split_folds(train, config)
+    val = open_clips(config, config.val_split, train.class_names)
+    check_classes(train, val)
+    return train, val
 
 
 def _unknown(source, known):

@@ -12,6 +12,7 @@ from danceflax import skeleton as skeletons
 from danceflax.errors import UserError
 from danceflax.external import is_external, load_object
 from danceflax.models import c3d, frames, i3d, openpose, streams
+from danceflax.models.sequences import gru, posec3d, rhythm, stgcn, transformer
 from danceflax.skeleton import Skeleton
 
 MODELS = {
@@ -21,6 +22,11 @@ MODELS = {
     "c3d": c3d.C3D,
     "streams": streams.StreamClassifier,
     "frames": frames.FrameClassifier,
+    "rhythm": rhythm.RhythmNet,
+    "stgcn": stgcn.STGCN,
+    "transformer": transformer.SequenceTransformer,
+    "gru": gru.SequenceGRU,
+    "posec3d": posec3d.PoseC3D,
 }
 SKELETONS = {"openpose_coco": "coco18", "openpose_body25": "body25"}  # of the published networks
 
@@ -37,8 +43,7 @@ def create_model(name: str, **options: Any) -> nn.Module:
     Raises:
       UserError: the name or an option is not known.
     """
-    module = _find_module(name)
-    known = {field.name for field in dataclasses.fields(module)} - {"parent", "name"}
+    module, known = _find_module(name), list_options(name)
     if {"num_pafs", "num_heatmaps"} <= known and (name in SKELETONS or "skeleton" in options):
         skeleton = options.pop("skeleton", SKELETONS.get(name))
         if not isinstance(skeleton, Skeleton):
@@ -52,6 +57,11 @@ def create_model(name: str, **options: Any) -> nn.Module:
     if "dtype" in known:
         options["dtype"] = _parse_dtype(options.get("dtype", "float32"))
     return module(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
+def list_options(name: str) -> set[str]:
+    """What `create_model` takes for that network. Raises UserError: there is none."""
+    return {field.name for field in dataclasses.fields(_find_module(name))} - {"parent", "name"}
 
 
 def describe(

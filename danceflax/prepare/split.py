@@ -6,17 +6,15 @@ one split (`clip_table.group_of`). Given that, each dance's clips are shared out
 say.
 """
 
-import collections
 import csv
 import io
 import os
 import pathlib
 
-import numpy as np
-
-from danceflax.data.clip_table import ClipNote, find_note, group_of, read_clip_table
+from danceflax.data.clip_table import ClipNote, find_note, read_clip_table
 from danceflax.data.frames import list_frames
 from danceflax.data.root import open_index, require_whole
+from danceflax.data.shares import assign_clips
 from danceflax.data.splits import group_frames
 from danceflax.data.tables import read_table
 from danceflax.errors import UserError
@@ -25,7 +23,6 @@ from danceflax.io.files import write_text
 from danceflax.prepare.split_report import find_holes, print_splits, read_lists
 
 SPLITS = ("train", "val", "test")
-FRACTIONS = (0.8, 0.1, 0.1)
 
 
 def run(
@@ -109,71 +106,6 @@ def require_groups(clips, table):
     for clip in clips:
         if find_note(clip, table) is None:
             raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
-
-
-def assign_clips(clips, fractions=FRACTIONS, seed=0, table=None):
-    """Shares clips out to splits.
-
-    Groups are placed one after the other, those with most clips first, where the distance to the
-    wanted numbers of clips grows least; then single groups are moved while that brings it down. The
-    distance is the sum of squares over dances and splits.
-
-    Args:
-      clips: list of `splits.Clip`.
-      fractions: of each split; they add up to 1.
-      seed: which of the equally good divisions it is.
-      table: of `read_clip_table` or `read_groups`: what stays together.
-
-    Returns:
-      list of lists of clips, one a split, in the order given.
-
-    Raises:
-      UserError: the fractions are not that.
-    """
-    fractions = np.array(fractions, float)
-    if (fractions < 0).any() or abs(fractions.sum() - 1) > 1e-6:
-        raise UserError(f"fractions {fractions.tolist()}: expected numbers >= 0 that add up to 1")
-    groups = collections.defaultdict(list)
-    for number, clip in enumerate(clips):
-        groups[group_of(clip, table)].append(number)
-    dances = sorted({clip.dance for clip in clips})
-    order = np.random.default_rng(seed).permutation(len(groups))
-    members = [numbers for _, numbers in sorted(groups.items())]
-    members = sorted((members[i] for i in order), key=len, reverse=True)
-    sizes = np.zeros((len(members), len(dances)))  # clips of each dance in each group
-    for g, numbers in enumerate(members):
-        for number in numbers:
-            sizes[g, dances.index(clips[number].dance)] += 1
-
-    # A last column for all dances together, too light to matter but between equals.
-    sizes = np.column_stack([sizes, 0.05 * sizes.sum(1)])
-    # missing[s, d]: clips of dance d that split s still lacks, negative beyond what it should have.
-    missing = fractions[:, None] * sizes.sum(0)
-    chosen = np.zeros(len(members), int)
-    for g, size in enumerate(sizes):
-        chosen[g] = np.argmin(_growth(missing, size))
-        missing[chosen[g]] -= size
-    moved = True
-    while moved:
-        moved = False
-        for g, size in enumerate(sizes):
-            missing[chosen[g]] += size
-            growth = _growth(missing, size)
-            best = np.argmin(growth)
-            if growth[best] < growth[chosen[g]] - 1e-9:
-                chosen[g], moved = best, True
-            missing[chosen[g]] -= size
-
-    split_of = {number: chosen[g] for g, numbers in enumerate(members) for number in numbers}
-    return [
-        [clip for number, clip in enumerate(clips) if split_of[number] == s]
-        for s in range(len(fractions))
-    ]
-
-
-def _growth(missing, size):
-    """[S]: by how much the sum of squares grows if a group with those clips goes to each split."""
-    return ((missing - size) ** 2 - missing**2).sum(1)
 
 
 def write_splits(output, clips, files=None, names=SPLITS):

@@ -8,9 +8,10 @@ from conftest import make_root, shared_data
 from danceflax.data import splits
 from danceflax.data.clip_table import ClipNote, add_clips, read_clip_table
 from danceflax.data.frames import LetsDanceSource, list_frames
+from danceflax.data.shares import FRACTIONS, assign_clips
 from danceflax.errors import UserError
 from danceflax.prepare import split
-from danceflax.prepare.split import FRACTIONS, SPLITS, assign_clips
+from danceflax.prepare.split import SPLITS
 from danceflax.prepare.split_report import find_holes, find_leaks, print_splits, read_lists
 from danceflax.skeleton import COCO18
 

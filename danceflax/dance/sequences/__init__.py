@@ -1,0 +1,1 @@
+"""Dance from keypoints alone: people followed, made alike, and read as sequences."""

@@ -1,0 +1,1 @@
+"""Networks that eat people over time: keypoint sequences to the logits of dances."""

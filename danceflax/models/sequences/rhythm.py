@@ -1,0 +1,40 @@
+"""A small network on the spectra of joints: rhythm and coordination, no order of frames."""
+
+import flax.linen as nn
+
+from danceflax.models.sequences.features import rhythm_features
+from danceflax.models.sequences.layers import SeenNorm, join_people, split_people
+
+
+class RhythmNet(nn.Module):
+    """People over time [B, T, P, J, 3] -> logits [B, num_classes].
+
+    The features of `features.rhythm_features`, each in units of its spread over the training set;
+    then fully connected layers with layer norm.
+
+    Attributes:
+      num_classes: outputs.
+      parents, centre, ends: of the skeleton; see `layers`.
+      channels: of each hidden layer.
+      dropout: in front of every layer.
+    """
+
+    num_classes: int
+    parents: tuple
+    centre: tuple
+    ends: tuple
+    channels: tuple = (256, 256)
+    dropout: float = 0.3
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        places, seen = split_people(x)
+        there = seen.max((1, 2, 3))
+        y = rhythm_features(places, seen, self.parents, self.centre, self.ends)
+        y = SeenNorm(train, decay=0.99, affine=False, name="input_norm")(y, there)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        for i, features in enumerate(self.channels):
+            y = nn.Dense(features, name=f"hidden{i}")(drop(y))
+            y = nn.gelu(nn.LayerNorm(name=f"norm{i}")(y))
+        logits = nn.Dense(self.num_classes, name="output")(drop(y))
+        return join_people(logits, seen, x.shape[2])
