@@ -38,7 +38,7 @@ def find_damage(folder: str | os.PathLike) -> str | None:
         text = (folder / NAME).read_text()
     except (OSError, UnicodeDecodeError):
         empty = folder.is_dir() and not any(folder.iterdir())
-        return "it is empty" if empty else f"it has no {NAME}, so it was never whole"
+        return "it is empty" if empty else f"it has no {NAME}: it never was whole, or is of 0.1"
     lines = [re.fullmatch(r"([0-9a-f]{64})  ([^\0]+)", line) for line in text.splitlines()]
     if not lines or not all(lines):
         return f"its {NAME} is damaged"
