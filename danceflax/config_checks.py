@@ -112,7 +112,7 @@ RULES = {
     "init_from": TEXT,
     "init_allow_missing": PATTERN,
     "class_names": several(TEXT),
-    "*_every": whole(1),
+    "*_every": whole(0),
     "save_keep": whole(1),
     "save_patience": whole(1),
     "lost_after": whole(1),

@@ -26,7 +26,12 @@ from danceflax.models.registry import create_model
 from danceflax.models.streams import STREAMS, StreamClassifier
 from danceflax.skeleton import Skeleton
 from danceflax.training.checkpoints import load_model
-from danceflax.training.pretrained import load_checkpoint, merge_variables, start_from
+from danceflax.training.pretrained import (
+    load_checkpoint,
+    merge_variables,
+    refuse_random,
+    start_from,
+)
 
 # How Kinetics I3D was trained and tested: 25 frames a second, the middle 224 of a short side 256.
 PUBLISHED_CLIP = dict(frames=64, fps=25.0, stride=1, sampling="contiguous", size=224)
@@ -85,6 +90,12 @@ def create(config, class_names):
             normalisation = found if stream == "rgb" else normalisation
     if openpose_variables:
         variables["params"][OPENPOSE] = openpose_variables["params"]
+    for stream in frozen:
+        started, own = bool(config.init_from), config.streams[stream]
+        where = f"config.streams.{stream}"
+        refuse_random(
+            f"{where}.train", started or bool(own.init_from), own.init_allow_missing, where
+        )
     if config.init_from:
         variables, normalisation = start_from(
             config.init_from, variables, class_names, config.init_allow_missing

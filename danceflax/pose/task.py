@@ -25,7 +25,7 @@ from danceflax.pose.evaluate import (
 from danceflax.pose.loss import make_loss
 from danceflax.pose.predict import make_estimator
 from danceflax.training import devices
-from danceflax.training.pretrained import start_from
+from danceflax.training.pretrained import refuse_random, start_from
 from danceflax.training.task import Task, Work
 
 SHOWN = ("AP", "AP50", "PCK", "loss")
@@ -49,6 +49,10 @@ def make_task(config: ConfigDict) -> Task:
         variables, normalisation = start_from(
             config.init_from, variables, skeleton, config.init_allow_missing
         )
+    for name, group in config.optimizer.groups.items():
+        if not group.train:
+            field = f"config.optimizer.groups.{name}.train"
+            refuse_random(field, bool(config.init_from), config.init_allow_missing)
     apply = on_images(model, normalisation)
     targets = dict(stride=STRIDE, **config.targets)
     loss = make_loss(apply, skeleton, **targets, train=True)

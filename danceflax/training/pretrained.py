@@ -44,6 +44,23 @@ def load_checkpoint(
     return create_model(config["model"]["name"], **options), variables, config
 
 
+def refuse_random(field: str, started: bool, allow_missing: str, where: str = "config") -> None:
+    """Raises UserError: weights are frozen that nothing has trained, and nobody says so.
+
+    Args:
+      field: what freezes them, for the message.
+      started: whether they come from a checkpoint.
+      allow_missing: the regex of what may start from scratch; ".*" says that they are meant to be
+        random.
+      where: the config section of init_from and init_allow_missing.
+    """
+    if not started and not (allow_missing and re.fullmatch(allow_missing, "any/weights")):
+        raise UserError(
+            f"{field}=False freezes weights that are random: set {where}.init_from to a checkpoint "
+            f"of them, or say that you mean it with {where}.init_allow_missing='.*'"
+        )
+
+
 def start_from(
     path: str | os.PathLike,
     variables: Mapping[str, Any],
