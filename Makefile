@@ -21,9 +21,9 @@ demo: export JAX_NUM_CPU_DEVICES ?= 2
 demo: install
 	$(BIN)/python prepare_data.py synthetic --output=data/synthetic --clips=16,2,2 --frames=16 --people=2
 	$(BIN)/python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=$(DEMO)
-	$(BIN)/python evaluate.py --checkpoint=$(DEMO) --split=test --flip --draw=16
+	$(BIN)/python evaluate.py --checkpoint=$(DEMO) --overwrite --split=test --flip --draw=16
 	clip=$$(sed -n '2s/,.*//p' data/synthetic/videos_split/test_videos.csv) && $(BIN)/python predict.py \
-	  --checkpoint=$(DEMO) --input="data/synthetic/frames/*/$${clip}_*.jpg" --output=$(DEMO)/people --join=12.5
+	  --checkpoint=$(DEMO) --input="data/synthetic/frames/*/$${clip}_*.jpg" --output=$(DEMO)/people --overwrite --join=12.5
 	@echo "Figures: $(DEMO)/evaluation_test.json. People labelled and found: $(DEMO)/evaluation_test.png."
 	@echo "A held-out dancer, found: $(DEMO)/people/images.mp4."
 
@@ -33,9 +33,9 @@ demo-classifier: install
 	$(BIN)/python prepare_data.py synthetic --output=data/dances --clips=60,10,20 --frames=40 --size=64,64 --people=1
 	$(BIN)/python prepare_data.py flow --root=data/dances
 	$(BIN)/python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/dances
-	$(BIN)/python evaluate.py --checkpoint=runs/dances --split=test
+	$(BIN)/python evaluate.py --checkpoint=runs/dances --overwrite --split=test
 	$(BIN)/python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/one_frame
-	$(BIN)/python evaluate.py --checkpoint=runs/one_frame --split=test
+	$(BIN)/python evaluate.py --checkpoint=runs/one_frame --overwrite --split=test
 
 # What the tests compare with: PyTorch, and OpenCV 4 (OpenCV 5 reads no Caffe file) in an environment
 # of its own.

@@ -7,7 +7,8 @@ python evaluate.py --checkpoint=runs/b --split=val --clips=10 --crops=3         
 python evaluate.py --checkpoint=runs/rgb --split=val --fuse=runs/flow       # late fusion of two
 
 Prints a table and writes it, with every setting, to OUTPUT (default: evaluation_<split>.json in the
-checkpoint's directory). Of a classifier the confusion matrix goes beside it, as .csv and .png.
+checkpoint's directory). Of a classifier the confusion matrix goes beside it, as .csv and .png. What
+is there already is replaced only with --overwrite.
 """
 
 import pathlib
@@ -17,12 +18,13 @@ from absl import flags
 from danceflax import cli
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_table
-from danceflax.io.files import write_json
+from danceflax.io.files import require_free, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "a workdir, a step in it, or converted weights")
 flags.DEFINE_string("split", "val", "the split to measure on")
 flags.DEFINE_string("output", None, "JSON file to write")
+flags.DEFINE_bool("overwrite", False, "replace what an earlier run wrote")
 flags.DEFINE_string("source", None, "kind of data set (config.data.source), if not trained on")
 flags.DEFINE_string("root", None, "folder of the data set, if not the one trained on")
 flags.DEFINE_integer("batch_size", None, "samples a step, over all devices", lower_bound=1)
@@ -52,6 +54,12 @@ def main(_):
     output = pathlib.Path(FLAGS.output or f"{FLAGS.checkpoint}/evaluation_{FLAGS.split}.json")
     is_classifier = "class_names" in loaded[2]
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
+    written = [output]
+    if is_classifier:
+        written += [output.with_name(f"confusion_{FLAGS.split}{end}") for end in (".csv", ".png")]
+    elif FLAGS.draw:
+        written.append(output.with_suffix(".png"))
+    require_free(written, FLAGS.overwrite)
     evaluate = evaluate_classifier if is_classifier else evaluate_pose
     figures = evaluate(*loaded, output)
     write_json(output, figures)

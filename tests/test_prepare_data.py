@@ -81,10 +81,16 @@ def test_exit_status_of_check(tmp_path, capsys):
     faults = tmp_path / "faults.csv"
     assert run("check", f"--root={tmp_path}", "--workers=1", f"--output={faults}") == 1
     output = capsys.readouterr()
-    assert "NOT fit to train on: 10.00% of the frames" in output.out
+    assert output.out.count("NOT fit for ") == 3 and output.out.count(": 10.00% of them") == 3
     assert "checking: 1 of 1" in output.err and "\x1b" not in output.out + output.err
     assert faults.read_text().splitlines()[1].startswith(f"frames/{names[3]},0,empty,")
     assert run("check", f"--root={tmp_path}", "--workers=1", "--max_bad_fraction=0.1") == 0
+    assert run("check", f"--root={tmp_path}", f"--output={faults}") == 2  # it is there already
+    assert "faults.csv: is there already" in capsys.readouterr().err
+    split_file = tmp_path / "pose_training_split" / "train.csv"
+    before = split_file.read_bytes()
+    assert run("check", f"--root={tmp_path}", f"--output={split_file}") == 2
+    assert split_file.read_bytes() == before
 
 
 def test_real_clips_become_a_set(tmp_path, capsys):
@@ -98,7 +104,7 @@ def test_real_clips_become_a_set(tmp_path, capsys):
     assert "frame 596 has no keypoint file" in capsys.readouterr().err
     assert run("frames", f"--videos={folder / 'fast.mp4'}", "--dance=latin", *common) == 0
     assert run("index", f"--root={root}") == 0
-    assert run("check", f"--root={root}", "--workers=1") == 1
+    assert run("check", f"--root={root}", "--workers=1", "--training=keypoints") == 1
     output = capsys.readouterr().out
     assert "no keypoints" in output and "outside" not in output
 

@@ -96,6 +96,7 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
         changes |= {"streams.pose.source": "network", "streams.pose.network": pose_checkpoint}
     if variant == "flow+pose":  # the head alone, on cached features
         changes |= {"streams.flow.train": False, "streams.pose.train": False, "cache.views": 2}
+        changes |= {f"streams.{name}.init_allow_missing": ".*" for name in ("flow", "pose")}
     workdir = tmp_path / "run"
     for steps, said in ((2, "parameter groups"), (4, "resuming")):
         status, output, errors = train(variant, root, workdir, **changes | {"steps": steps})
@@ -137,7 +138,7 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
     rows = list(csv.reader((tmp_path / "out" / "classes.csv").open()))
     assert rows[0][1:3] == ["label1", "probability1"] and rows[1][1] == found["top"][0]["label"]
     if variant == "flow+pose":
-        status, _, errors = call("predict.py", *words[:-1])
+        status, _, errors = call("predict.py", *words[:-1], "--overwrite")
         assert status == 2 and "give its OUTPUT/json as --keypoints" in errors
 
 

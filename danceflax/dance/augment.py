@@ -23,7 +23,7 @@ from danceflax.data.frames import find_keypoints
 from danceflax.data.keypoint_files import read_keypoints
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.flow_files import encode_flow, read_flow
-from danceflax.io.images import read_image
+from danceflax.io.images import find_image, read_image
 from danceflax.people import keypoint_boxes, resize_affine, transform_people
 from danceflax.pose.appearance import random_colours
 from danceflax.skeleton import convert_joints
@@ -181,7 +181,8 @@ class _Files:
     def _image(self, i):
         if "images" in self.record:  # a clip that is not on disk
             return self.record["images"][i]
-        path = f"{self.record['folders']['rgb']}/{self.record['files'][i]}{self.record['suffix']}"
+        stem = f"{self.record['folders']['rgb']}/{self.record['files'][i]}"
+        path = find_image(stem + self.record["suffix"])
         return read_image(path, f"{path} (of {self.record['where']})")
 
     def _flow(self, i):

@@ -23,6 +23,7 @@ from danceflax.data.root import (
 )
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import show_progress
+from danceflax.io.files import require_free
 from danceflax.io.images import read_image
 from danceflax.io.listing import list_folder
 from danceflax.io.workers import run_tasks
@@ -37,39 +38,53 @@ MAX_OUTSIDE = 0.5
 
 
 def run(
-    root: str, output: str = "", max_bad_fraction: float = 0.01, workers: int | None = None
+    root: str,
+    output: str = "",
+    overwrite: bool = False,
+    training: str = "",
+    max_bad_fraction: float = 0.01,
+    workers: int | None = None,
 ) -> int:
-    """Lists every fault of a root and its splits, and says whether it can be trained on.
+    """Lists every fault of a root and its splits, and says for which trainings it is fit.
 
     python prepare_data.py check --root=data/letsdance --output=faults.csv
+    python prepare_data.py check --root=data/mine --training=pose
 
-    Exit status 0: fit to train on. 1: more faults than --max_bad_fraction, or a split file at which
-    training would stop. 2: this command was not understood.
+    Exit status 0: fit for --training, or for any. 1: it has more faults than --max_bad_fraction, or
+    a split file at which training would stop. 2: this command was not understood.
 
     Args:
       root: the data root.
       output: a CSV of all faults to write.
+      overwrite: replace the CSV if it is there.
+      training: pose, keypoints or rgb: what the exit status is about.
       max_bad_fraction: as config.data.max_bad_fraction.
       workers: processes; by default one a core.
     """
+    if training and training not in findings.TRAININGS:
+        raise UserError(f"--training={training}: choose {', '.join(findings.TRAININGS)}")
+    require_free([output] if output else [], overwrite)
     found, tasks = findings.Findings(), plan_check(root)
     with show_progress("checking", f"times {CHUNK} frames") as progress:
         results = run_tasks(check_frames, tasks, workers, progress)
         for task, result in zip(tasks, results, strict=True):
             found.add(task, result)
     found.faults += check_splits(root)
+    found.listed = list_pose_frames(root)
     if output:
         findings.write_faults(output, found.faults)
     findings.print_report(root, found)
-    return 0 if findings.print_verdict(found, max_bad_fraction) else 1
+    return 0 if findings.print_verdict(found, max_bad_fraction, training) else 1
 
 
 class Task(typing.NamedTuple):
-    """Frames of one dance to look at: names [n], and the suffix code of their keypoint files."""
+    """Frames of one dance to look at: names [n], and the suffix code of their keypoint files; or
+    none of these where the root has no keypoints at all."""
 
     root: str
     frame_folder: str
     keypoint_folder: str
+    has_keypoints: bool
     files: list
     keypoints: list
 
@@ -77,7 +92,9 @@ class Task(typing.NamedTuple):
 def plan_check(root):
     """The tasks of a whole root. Raises UserError: it is no root, or has not one frame."""
     index, _ = scan_root(root)
-    folders = (find_folder(root, FRAME_FOLDERS), find_folder(root, KEYPOINT_FOLDERS))
+    frames = find_folder(root, FRAME_FOLDERS)
+    keypoints = next((k for k in KEYPOINT_FOLDERS if pathlib.Path(root, k).is_dir()), "")
+    folders = (frames, keypoints or KEYPOINT_FOLDERS[0], bool(keypoints))
     if not len(index.files):
         raise UserError(f"{root}: there is no frame in {folders[0]}/<dance>")
     files, codes = index.files.tolist(), index.keypoints.tolist()
@@ -100,10 +117,10 @@ def check_frames(task):
             image = read_image(os.path.join(task.root, frame_file), frame_file)
         except BadSampleError as error:
             faults.append(Fault(frame_file, 0, error.fault, _after(frame_file, error)))
-        if not code:
+        if not code and task.has_keypoints:
             message = f"has no keypoint file; expected {keypoint_file} ([] if nobody is there)"
             faults.append(Fault(frame_file, 0, "no keypoints", message))
-        else:
+        elif code:
             try:
                 path = os.path.join(task.root, keypoint_file)
                 people = read_keypoints(path, keypoint_file)[0]
@@ -117,6 +134,19 @@ def check_frames(task):
             if not fault or fault.fault in HARMLESS:
                 good.append((file.partition("/")[0], _heights(people), size))
     return faults, good
+
+
+def list_pose_frames(root):
+    """`<dance>/<frame>` without suffix of the frames that the pose splits list; None without a
+    split that can be read."""
+    listed = None
+    for path in pathlib.Path(root).glob(FRAME_SPLITS):
+        try:
+            files = splits.read_frames(path).files.tolist()
+        except UserError:
+            continue  # check_splits says so
+        listed = (listed or set()) | {os.path.splitext(file.decode())[0] for file in files}
+    return listed
 
 
 def _after(file, error):

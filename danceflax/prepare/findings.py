@@ -1,6 +1,7 @@
 """What a check found, added up, and as a report."""
 
 import collections
+import os
 import typing
 
 import numpy as np
@@ -10,6 +11,13 @@ from danceflax.io.files import write_csv
 
 # Faults that cost no sample: training leaves such joints and rows out.
 HARMLESS = ("outside", "repeated", "leak")
+KEYPOINT_FAULTS = ("no keypoints", "bad keypoints", "far outside")  # the picture may still be good
+# What a root may be trained on, and what that needs of a frame.
+TRAININGS = {
+    "pose": "pose networks (frames of pose_training_split, or with keypoints)",
+    "keypoints": "classifiers on keypoints (every frame with its keypoints)",
+    "rgb": "classifiers on RGB and flow (every frame)",
+}
 
 
 class Fault(typing.NamedTuple):
@@ -26,7 +34,9 @@ class Findings:
 
     def __init__(self):
         self.faults = []
-        self.num_frames = self.num_bad = 0
+        self.num_frames = 0
+        self.listed = None  # the frames of the pose splits, if there are any
+        self._there, self._bad, self._no_keypoints = set(), set(), set()
         self._frames = collections.Counter()
         self._people = collections.defaultdict(collections.Counter)
         self._sizes = collections.Counter()
@@ -37,7 +47,14 @@ class Findings:
         faults, good = result
         self.faults += faults
         self.num_frames += len(task.files)
-        self.num_bad += len(task.files) - len(good)
+        self._there.update(_stem(file.decode()) for file in task.files)
+        for fault in faults:
+            if fault.fault in KEYPOINT_FAULTS:
+                self._no_keypoints.add(_stem(fault.file))
+            elif fault.fault not in HARMLESS:
+                self._bad.add(_stem(fault.file))
+        if not task.has_keypoints:
+            self._no_keypoints.update(_stem(file.decode()) for file in task.files)
         self._frames.update(file.partition(b"/")[0].decode() for file in task.files)
         for dance, heights, size in good:
             self._people[dance][len(heights)] += 1
@@ -46,13 +63,19 @@ class Findings:
 
     @property
     def missing(self):
-        """How many listed frames are not there; several files may list the same."""
-        return len({fault.message for fault in self.faults if fault.fault == "missing"})
+        """The listed frames that are not there; several files may list the same."""
+        names = [fault.message for fault in self.faults if fault.fault == "missing"]
+        return {_stem(name) for name in names}
 
-    @property
-    def bad_fraction(self):
-        """Share of the frames, there or only listed, that a training could not use."""
-        return (self.num_bad + self.missing) / max(self.num_frames + self.missing, 1)
+    def bad_fraction(self, training: str) -> float:
+        """Share of the frames, there or only listed, that a training, a key of TRAININGS, could not
+        use; 1 if there is none for it."""
+        wanted = self._there | self.missing
+        if training == "pose":
+            wanted = self._there - self._no_keypoints if self.listed is None else self.listed
+        bad = self._bad if training == "rgb" else self._bad | self._no_keypoints
+        useless = wanted & bad | wanted - self._there
+        return len(useless) / len(wanted) if wanted else 1.0
 
     @property
     def fatal(self):
@@ -113,12 +136,24 @@ def print_report(root, findings):
         print_table("faults", columns, findings.fault_rows())
 
 
-def print_verdict(findings, max_bad_fraction):
-    """Prints and returns whether the root can be trained on."""
-    fit = findings.bad_fraction <= max_bad_fraction and not findings.fatal
+def print_verdict(findings, max_bad_fraction, training=""):
+    """Prints for which trainings the root is fit. Returns whether it is for the one named, a key of
+    TRAININGS, or for any."""
+    fit = {}
+    for name, what in TRAININGS.items():
+        fraction = findings.bad_fraction(name)
+        fit[name] = fraction <= max_bad_fraction and not findings.fatal
+        console.print(
+            f"{'fit' if fit[name] else 'NOT fit'} for {what}: {fraction:.2%} of them cannot be used"
+        )
     console.print(
-        f"{'fit' if fit else 'NOT fit'} to train on: {findings.bad_fraction:.2%} of the frames "
-        f"cannot be used (at most {max_bad_fraction:.2%}); {len(findings.fatal)} faults of split "
-        "files or half clips"
+        f"at most {max_bad_fraction:.2%} may be; {len(findings.fatal)} faults of split files or "
+        "half clips, of which there may be none"
     )
-    return fit
+    return fit[training] if training else any(fit.values())
+
+
+def _stem(file):
+    """<dance>/<name> without suffix of a frame's or its keypoints' path."""
+    name = "/".join(file.split("/")[-2:])
+    return os.path.splitext(name)[0].removesuffix("_keypoints")

@@ -1,13 +1,17 @@
 import csv
 import logging
+import shutil
 
+import cv2
 import numpy as np
 import pytest
-from conftest import letsdance_json, make_root
+from conftest import letsdance_json, make_root, write_split
 
+from danceflax.dance.augment import read_views
+from danceflax.data.clips import ClipSource
 from danceflax.data.frames import LetsDanceSource
 from danceflax.errors import BadSampleError, UserError
-from danceflax.prepare import check, findings
+from danceflax.prepare import check, findings, split
 from danceflax.skeleton import COCO18
 
 
@@ -16,6 +20,7 @@ def run_check(root):
     for task in check.plan_check(root):
         found.add(task, check.check_frames(task))
     found.faults += check.check_splits(root)
+    found.listed = check.list_pose_frames(root)
     return found
 
 
@@ -60,8 +65,11 @@ def test_every_fault_of_frames_is_listed(bad_root, tmp_path):
     (missing,) = (f for f in found.faults if f.fault == "missing")
     assert missing.file == "pose_training_split/train.csv" and missing.row == 2
     # Nine of fourteen frames are of no use; keypoints a little outside and nobody do no harm.
-    assert found.bad_fraction == pytest.approx(9 / 14)
-    assert not findings.print_verdict(found, 0.5) and findings.print_verdict(found, 0.7)
+    for training, bad in (("pose", 9), ("keypoints", 9), ("rgb", 5)):
+        assert found.bad_fraction(training) == pytest.approx(bad / 14)
+        assert not findings.print_verdict(found, (bad - 0.5) / 14, training)
+        assert findings.print_verdict(found, (bad + 0.5) / 14, training)
+    assert not findings.print_verdict(found, 4 / 14) and findings.print_verdict(found, 6 / 14)
     ((dance, frames, nobody, one, *_),) = found.dance_rows()
     assert (dance, frames, nobody, one) == ("tango", 13, 1, 4)
 
@@ -123,7 +131,7 @@ def test_every_fault_of_split_files_is_listed(tmp_path):
         ("train_videos.csv", 3, "clip"),
         ("train_videos.csv", 4, "dance"),
     }
-    assert found.bad_fraction == 1 / 4 and not findings.print_verdict(found, 1.0)
+    assert found.bad_fraction("rgb") == 1 / 4 and not findings.print_verdict(found, 1.0)
 
 
 def test_videos_in_two_splits_are_reported_and_borne(tmp_path, caplog):
@@ -163,3 +171,67 @@ def test_a_root_without_frames(tmp_path):
     (tmp_path / "keypoints").mkdir()
     with pytest.raises(UserError, match="no frame"):
         check.plan_check(tmp_path)
+
+
+def test_a_root_says_what_it_is_fit_for(tmp_path, capsys):
+    """Pictures alone serve RGB; a few frames without keypoints, as OpenPose leaves at a video's
+    end, cost a pose training nothing, for `split` does not list them."""
+    names = make_root(tmp_path, num_frames=10)
+    keypoints = [(tmp_path / "keypoints" / name).with_suffix(".json") for name in names]
+    (tmp_path / "pose_training_split" / "train.csv").unlink()
+    for path in keypoints[8:]:
+        path.unlink()
+    for listed in (names[:8], None):
+        if listed:
+            write_split(tmp_path / "pose_training_split" / "train.csv", listed)
+        else:
+            (tmp_path / "pose_training_split" / "train.csv").unlink()
+        fit = {t: findings.print_verdict(run_check(tmp_path), 0.01, t) for t in findings.TRAININGS}
+        assert fit == {"pose": True, "keypoints": False, "rgb": True}
+    shutil.rmtree(tmp_path / "keypoints")
+    found = run_check(tmp_path)
+    capsys.readouterr()
+    fit = {t: findings.print_verdict(found, 0.01, t) for t in findings.TRAININGS}
+    assert fit == {"pose": False, "keypoints": False, "rgb": True} and not found.faults
+    out = capsys.readouterr().out
+    assert "NOT fit for pose networks" in out and "\nfit for classifiers on RGB" in out
+
+
+def test_pictures_of_every_kind_pass_from_check_to_training(tmp_path):
+    """.png, .jpeg and .JPG frames: checked, split, listed under their own names, and read."""
+    names = make_root(tmp_path, num_frames=9)
+    own = []
+    for i, name in enumerate(names):
+        path, suffix = tmp_path / "frames" / name, (".png", ".jpeg", ".JPG")[i % 3]
+        image = cv2.imread(str(path))
+        path.unlink()
+        own.append(name.replace(".jpg", suffix))
+        data = cv2.imencode(suffix.lower(), image)[1].tobytes()
+        (tmp_path / "frames" / own[-1]).write_bytes(data)
+    for junk in (".ipynb_checkpoints", "@eaDir", "tango/._a.jpg", "tango/Thumbs.db", ".DS_Store"):
+        path = tmp_path / "frames" / junk
+        path.mkdir() if "." not in path.name[1:] and "Thumbs" not in junk else path.touch()
+    old = run_check(tmp_path)  # the split of before lists them as .jpg: what is there is found
+    assert not old.faults and old.num_frames == 9
+    (tmp_path / "pose_training_split" / "train.csv").unlink()
+    split.run(root=str(tmp_path), percent=(100, 0, 0))
+    rows = (tmp_path / "pose_training_split" / "train.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0].partition("frames/")[2] for row in rows] == own
+    found = run_check(tmp_path)
+    assert not found.faults and [row[0] for row in found.dance_rows()] == ["tango"]
+    pose = LetsDanceSource(tmp_path, "train", COCO18)
+    assert [pose[i]["name"] for i in range(9)] == [f"frames/{name}" for name in own]
+    clips = ClipSource(tmp_path, "train")
+    assert clips.class_names == ["tango"] and len(clips) == 1
+    view = read_views(
+        clips[0],
+        needs=("rgb",),
+        clip=dict(frames=9, fps=0.0, stride=1, sampling="contiguous", size=32),
+        views=dict(clips=1, crops=1, crop=1.0),
+        flow=None,
+        pose=None,
+    )
+    assert view["rgb"].shape == (1, 9, 32, 32, 3)
+    counted = tmp_path / "list.tsv"
+    counted.write_text("tango\t-2W1_fHl-RM_033\t9\n")
+    assert ClipSource(tmp_path, str(counted))[0]["files"] == clips[0]["files"]
