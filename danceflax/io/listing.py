@@ -84,10 +84,11 @@ def require_apart(inputs: list[tuple[pathlib.Path, str]], output: pathlib.Path) 
         other = names.setdefault((kind, path.stem.casefold()), path)
         if other is not path:
             raise UserError(f"{path}: another input is called {other.name}; rename one of them")
-    for path, _ in inputs:
-        for folder in {path.parent, path.resolve().parent}:
-            if output.exists() and os.path.samefile(folder, output):
-                raise UserError(
-                    f"--output={output}: holds the input {path}; name another folder, as "
-                    f"{output / 'out'}, so that no input is written over or results read again"
-                )
+    folders = {path.parent: path for path, _ in inputs}
+    folders |= {path.resolve().parent: path for path, _ in inputs if path.is_symlink()}
+    for folder, path in folders.items():
+        if output.exists() and os.path.samefile(folder, output):
+            raise UserError(
+                f"--output={output}: holds the input {path}; name another folder, as "
+                f"{output / 'out'}, so that no input is written over or results read again"
+            )

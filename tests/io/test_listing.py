@@ -61,11 +61,11 @@ def test_what_is_there_is_replaced_only_when_told(tmp_path):
         require_free(paths, overwrite=True)
 
 
-def test_forty_thousand_inputs_take_a_moment(tmp_path):
-    for i in range(40_000):
+def test_many_inputs_take_a_moment(tmp_path):
+    for i in range(10_000):
         os.close(os.open(tmp_path / f"f{i}.jpg", os.O_CREAT | os.O_WRONLY))
     start = time.process_time()
     inputs, _ = list_inputs(tmp_path)
     require_apart(inputs, tmp_path / "out")
-    assert len(inputs) == 40_000 and [path.stem for path, _ in inputs[:3]] == ["f0", "f1", "f2"]
-    assert time.process_time() - start < 10  # 66 s where each name was looked for among all
+    assert len(inputs) == 10_000 and [path.stem for path, _ in inputs[:3]] == ["f0", "f1", "f2"]
+    assert time.process_time() - start < 2  # 4 s if each is looked for among all
