@@ -17,10 +17,11 @@ CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 VARIANTS = [
     "openpose_coco.py", "openpose_coco.py:final", "openpose_body25.py:demo", "c3d.py:pose",
     "i3d.py:rgb+flow+pose", "i3d.py:flow+pose,demo", "frames.py:openpose", "frames.py:rgb,demo",
+    *(f"sequence.py:{name}" for name in ("rhythm,demo", "stgcn", "transformer", "gru", "posec3d")),
 ]  # fmt: skip
 TYPES = (3, 2.5, "nonsense", True, (), ("a", "b"), None, {"a": 1}.keys(), b"bytes")
 VALUES = (
-    -1, 0, 2**40, -1.0, 0.0, 1.0, 1.5, 1e9, math.nan, math.inf, "", "nonsense", "(", "\0", (),
+    -1, -2, 0, 2**40, -1.0, 0.0, 1.0, 1.5, 1e9, math.nan, math.inf, "", "nonsense", "(", "\0", (),
     (0, 0), (8,), (9, 9), (2.0, 1.0), (-1.0, 0.5), (-1.0,), (1, 2, 3, 4, 5), ("\0",), (0, 0, 0),
 )  # fmt: skip
 
