@@ -45,7 +45,7 @@ class Saver:
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.step = _agree(functools.partial(digests.find_whole, self.folder))
-        self._manager = _open_manager(self.folder, keep)
+        self._manager = _open_manager(self.folder, keep, self._seal)
 
     def restore(self, state):
         """The latest whole state, as numpy arrays, or None when nothing is saved.
@@ -142,7 +142,15 @@ class Saver:
         except (OSError, ValueError) as error:
             self._fail(error)
         else:
+            if self._failed and jax.process_index() == 0:  # the failed have long stopped writing
+                digests.remove_unfinished(self.folder)
             self._saving, self._failed = None, 0
+
+    def _seal(self):
+        """Adds the digests, just before orbax gives a checkpoint its name."""
+        if jax.process_index() == 0:
+            for path in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                digests.write_digests(path)
 
     def _fail(self, error):
         step, self._saving = self._saving, None
@@ -183,14 +191,9 @@ def resume(workdir, state, description, **options):
     return saver, devices.replicate(restored or state)
 
 
-def _open_manager(folder, keep):
+def _open_manager(folder, keep, seal):
     def score(metrics):
         return metrics.get("score", -np.inf)
-
-    def seal():  # just before the checkpoint gets its name
-        if jax.process_index() == 0:
-            for path in digests.list_unfinished(folder):
-                digests.write_digests(path)
 
     latest, best = checkpoint_managers.LatestN(keep), checkpoint_managers.BestN(
         get_metric_fn=score, reverse=False, n=1

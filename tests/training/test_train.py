@@ -61,7 +61,7 @@ def test_a_resumed_training_is_the_same_and_says_what_is_not(tmp_path, capfd):
 
 
 def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
-    changes = dict(steps=20, eval_every=5, toy__eval_seconds=1.0)
+    changes = dict(steps=20, eval_every=5, toy__eval_seconds=2.0)
     process = start(tmp_path, **changes)
     for line in process.stdout:
         if line.startswith("step 5/"):
@@ -71,7 +71,7 @@ def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
             break
     rest = process.stdout.read()
     assert process.wait(20) == 143, process.stderr.read()
-    assert time.monotonic() - begun < 5  # the whole evaluation takes 7 s
+    assert time.monotonic() - begun < 10  # the whole evaluation takes 14 s
     assert "stopped by SIGTERM after step 5, which is saved" in rest
     assert digests.list_steps(tmp_path / "checkpoints") == [5]
 
