@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import re
+import time
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
 
+STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
 
 
@@ -142,8 +144,6 @@ class Saver:
         except (OSError, ValueError) as error:
             self._fail(error)
         else:
-            if self._failed and jax.process_index() == 0:  # the failed have long stopped writing
-                digests.remove_unfinished(self.folder)
             self._saving, self._failed = None, 0
 
     def _seal(self):
@@ -155,6 +155,7 @@ class Saver:
     def _fail(self, error):
         step, self._saving = self._saving, None
         self._failed += 1
+        time.sleep(STRAGGLERS)
         if jax.process_index() == 0:
             digests.remove_unfinished(self.folder)
         with contextlib.suppress(OSError, ValueError):
