@@ -101,7 +101,7 @@ def _read_config(path):
         model, normalisation = config["model"], config["normalisation"]
         sound = isinstance(model["name"], str) and isinstance(model["options"], dict)
         sound &= all(np.array(normalisation[key], float).ndim == 1 for key in ("mean", "std"))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         sound = False
     if not sound:
         raise UserError(

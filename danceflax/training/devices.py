@@ -4,7 +4,9 @@ A step is written for one shard of the batch and mapped over this process's devi
 State has no device axis: it is replicated once, before the first step, and stays so.
 """
 
+import contextlib
 import os
+import re
 
 import jax
 import numpy as np
@@ -13,7 +15,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from danceflax.errors import UserError
+from danceflax.io.console import errors
 from danceflax.training.step import AXIS
+
+LOST = "another process of this run has ended; the same commands go on from the last checkpoint"
 
 
 def join_processes(lost_after=100):
@@ -39,11 +44,37 @@ def join_processes(lost_after=100):
                 "JAX_COORDINATOR_ADDRESS is set: set JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
                 "whole numbers, as well"
             ) from None
-        jax.distributed.initialize(address, count, index, heartbeat_timeout_seconds=lost_after)
+        _initialize(lost_after, address, count, index)
     elif int(environment.get("SLURM_NTASKS", 1)) > 1 or "," in environment.get(
         "TPU_WORKER_HOSTNAMES", ""
     ):
-        jax.distributed.initialize(heartbeat_timeout_seconds=lost_after)
+        _initialize(lost_after)
+
+
+def _initialize(lost_after, *where):
+    jax.config.update("jax_enable_preemption_service", False)  # signals are ours to handle
+    jax.distributed.initialize(*where, heartbeat_timeout_seconds=lost_after)
+
+
+@contextlib.contextmanager
+def leave_together():
+    """A context in which an error ends this process at once, where there are others: to wait for
+    them at the end, as JAX does, would be to wait for those that wait for this one.
+
+    What collectives say of a process that has ended is one line, and status 3.
+    """
+    try:
+        yield
+    except (UserError, ValueError, RuntimeError) as error:
+        if jax.process_count() == 1:
+            raise
+        if isinstance(error, UserError):
+            errors.print(f"error: {error}")
+            os._exit(2)
+        if re.search("gloo|nccl|heartbeat|coordination", str(error), re.IGNORECASE):
+            errors.print(LOST)
+            os._exit(3)
+        raise
 
 
 def map_step(step):

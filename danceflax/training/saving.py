@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import re
+import time
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
 
+STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
 
 
@@ -45,7 +47,7 @@ class Saver:
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.step = _agree(functools.partial(digests.find_whole, self.folder))
-        self._manager = _open_manager(self.folder, keep)
+        self._manager = _open_manager(self.folder, keep, self._seal)
 
     def restore(self, state):
         """The latest whole state, as numpy arrays, or None when nothing is saved.
@@ -144,9 +146,16 @@ class Saver:
         else:
             self._saving, self._failed = None, 0
 
+    def _seal(self):
+        """Adds the digests, just before orbax gives a checkpoint its name."""
+        if jax.process_index() == 0:
+            for path in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                digests.write_digests(path)
+
     def _fail(self, error):
         step, self._saving = self._saving, None
         self._failed += 1
+        time.sleep(STRAGGLERS)
         if jax.process_index() == 0:
             digests.remove_unfinished(self.folder)
         with contextlib.suppress(OSError, ValueError):
@@ -183,14 +192,9 @@ def resume(workdir, state, description, **options):
     return saver, devices.replicate(restored or state)
 
 
-def _open_manager(folder, keep):
+def _open_manager(folder, keep, seal):
     def score(metrics):
         return metrics.get("score", -np.inf)
-
-    def seal():  # just before the checkpoint gets its name
-        if jax.process_index() == 0:
-            for path in digests.list_unfinished(folder):
-                digests.write_digests(path)
 
     latest, best = checkpoint_managers.LatestN(keep), checkpoint_managers.BestN(
         get_metric_fn=score, reverse=False, n=1

@@ -4,16 +4,19 @@
 (cosine), CosineAnnealingWarmRestarts and StepLR give.
 """
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 
 SCHEDULES = ("constant", "cosine", "restarts", "multistep", "step", "cyclic", "one_cycle")
 
 
-def make_schedule(group: dict, steps: int, where: str) -> optax.Schedule:
+def make_schedule(group: Mapping | ConfigDict, steps: int, where: str) -> optax.Schedule:
     """Learning rate as a function of the step: warm-up, then the group's schedule.
 
     Args:
@@ -53,7 +56,7 @@ def make_schedule(group: dict, steps: int, where: str) -> optax.Schedule:
     return optax.join_schedules([ramp, schedule], [warmup])
 
 
-def make_momentum(group: dict, steps: int, where: str) -> float | optax.Schedule:
+def make_momentum(group: Mapping | ConfigDict, steps: int, where: str) -> float | optax.Schedule:
     """The momentum of sgd, or b1 of adam and adamw: a number, or a function of the step where the
     group's schedule moves it against the learning rate. The other arguments are `make_schedule`'s.
     """

@@ -40,7 +40,8 @@ def train(
     with StopRequest() as stop:
         devices.join_processes(config.lost_after)
         console.quiet = jax.process_index() > 0
-        return _train(config, workdir, make_task, stop)
+        with devices.leave_together():
+            return _train(config, workdir, make_task, stop)
 
 
 def test_rates(

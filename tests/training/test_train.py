@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,20 +17,21 @@ import toy_task
 from conftest import small_disk
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, digests, loop, train
+from danceflax.training import checkpoints, devices, digests, loop, train
 from danceflax.training.lock import hold
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUIET = dict(log_every=1000, eval_every=0, save_every=0)
 
 
-def start(workdir, **changes):
-    """The toy's training as a process of its own."""
+def start(workdir, process=(), **changes):
+    """The toy's training as a process of its own, or as one of several."""
     words = [f"{key.replace('__', '.')}={value!r}" for key, value in changes.items()]
+    keys = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | dict(zip(keys, process, strict=False))
     return subprocess.Popen(
         [sys.executable, ROOT / "tests" / "toy_task.py", workdir, *words],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def test_a_resumed_training_is_the_same_and_says_what_is_not(tmp_path, capfd):
 
 
 def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
-    changes = dict(steps=20, eval_every=5, toy__eval_seconds=1.0)
+    changes = dict(steps=20, eval_every=5, toy__eval_seconds=2.0)
     process = start(tmp_path, **changes)
     for line in process.stdout:
         if line.startswith("step 5/"):
@@ -71,9 +73,33 @@ def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
             break
     rest = process.stdout.read()
     assert process.wait(20) == 143, process.stderr.read()
-    assert time.monotonic() - begun < 5  # the whole evaluation takes 7 s
+    assert time.monotonic() - begun < 10  # the whole evaluation takes 14 s
     assert "stopped by SIGTERM after step 5, which is saved" in rest
     assert digests.list_steps(tmp_path / "checkpoints") == [5]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_together_whichever_of_them_is_told_to(kind, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
+    first, second = (start(tmp_path, (address, "2", index), **changes) for index in "01")
+    for line in first.stdout:
+        if line.startswith("step 5/"):
+            second.send_signal(kind)
+            break
+    begun = time.monotonic()
+    rest, said = first.communicate(timeout=60)
+    second.communicate(timeout=60)
+    assert time.monotonic() - begun < 45
+    if kind == signal.SIGTERM:
+        assert first.returncode == second.returncode == 143, said
+        assert "stopped by SIGTERM after step" in rest
+        assert digests.list_steps(tmp_path / "checkpoints")
+    else:
+        assert first.returncode == 3
+        assert said.splitlines()[-1] == devices.LOST and "Traceback" not in said
 
 
 def test_a_second_training_in_a_workdir_is_refused(tmp_path):
