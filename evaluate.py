@@ -31,6 +31,7 @@ flags.DEFINE_integer("batch_size", None, "samples a step, over all devices", low
 flags.DEFINE_integer("limit", 0, "at most so many, evenly drawn; 0 means all", lower_bound=0)
 POSE = cli.group_flags(
     "pose networks",
+    flags.DEFINE_string("set", None, "of several sets trained on, the one to measure on"),
     flags.DEFINE_list("size", None, "height,width images are fitted into, multiples of 8"),
     flags.DEFINE_bool("flip", False, "average with the mirrored image"),
     flags.DEFINE_list("scales", ["1"], "average over these sizes"),
@@ -51,6 +52,8 @@ def main(_):
     from danceflax.training.pretrained import load_checkpoint  # with it JAX
 
     loaded = load_checkpoint(FLAGS.checkpoint)
+    if FLAGS.set and not FLAGS["split"].present:
+        FLAGS.split = find_set(loaded[2])["val_split"]
     output = pathlib.Path(FLAGS.output or f"{FLAGS.checkpoint}/evaluation_{FLAGS.split}.json")
     is_classifier = "class_names" in loaded[2]
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
@@ -66,12 +69,23 @@ def main(_):
     console.print(f"written to {output}")
 
 
+def find_set(checkpoint):
+    """The fields of config.data in which the set that --set names differs."""
+    data = checkpoint.get("training", {}).get("data", {})
+    if FLAGS.set not in (sets := data.get("sets", {})):
+        known = f"the sets {', '.join(sets)}" if sets else "one set; leave it out"
+        raise UserError(f"--set={FLAGS.set}: {FLAGS.checkpoint} was trained on {known}")
+    own = {key: data[key] for key in ("val_split",) if key in data} | sets[FLAGS.set]
+    return {key: value for key, value in own.items() if key != "weight"}
+
+
 def find_config(checkpoint, base):
     """The config that a checkpoint was trained with, else the base's; with this script's flags."""
     config = base.get_config()
+    own = {f"data.{key}": x for key, x in find_set(checkpoint).items()} if FLAGS.set else {}
     given = {"data.source": FLAGS.source, "data.root": FLAGS.root}
     given |= {"eval.batch_size": FLAGS.batch_size}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = own | {key: value for key, value in given.items() if value is not None}
     with config.unlocked():
         config.update(checkpoint.get("training", {}))  # which may lack fields that are newer
         config.update_from_flattened_dict(given)

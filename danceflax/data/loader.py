@@ -147,12 +147,14 @@ class Absence:
     """Tells a sample that is bad from a data set that has gone for a while, and waits for that.
 
     Args:
-      source: with an attribute `home`, a path that is there as long as its data are.
+      source: with an attribute `home`, a path that is there as long as its data are; or with
+        `homes`, several.
       patience: seconds to wait; 0 does not look.
     """
 
     def __init__(self, source, patience):
-        self._home, self._patience = getattr(source, "home", None), patience
+        homes = getattr(source, "homes", [getattr(source, "home", None)])
+        self._homes, self._patience = [home for home in homes if home], patience
         self._lock = threading.Lock()
 
     def is_over(self):
@@ -161,18 +163,20 @@ class Absence:
         Raises:
           UserError: it has not come back in time.
         """
-        if not self._home or not self._patience or os.path.exists(self._home):
+        gone = [home for home in self._homes if not os.path.exists(home)]
+        if not gone or not self._patience:
             return False
         with self._lock:  # one thread waits and tells; the others find it back, or wait as well
             pause, end = 0.1, time.monotonic() + self._patience
-            if not os.path.exists(self._home):
+            home = gone[0]
+            if not os.path.exists(home):
                 logging.warning(
-                    "%s has gone; waiting %g s for it to come back", self._home, self._patience
+                    "%s has gone; waiting %g s for it to come back", home, self._patience
                 )
-            while not os.path.exists(self._home):
+            while not os.path.exists(home):
                 if time.monotonic() > end:
                     raise UserError(
-                        f"{self._home} has gone and did not come back in {self._patience:g} s "
+                        f"{home} has gone and did not come back in {self._patience:g} s "
                         "(config.data.patience)"
                     )
                 time.sleep(pause)

@@ -20,6 +20,7 @@ class MixedSource:
 
     Attributes:
       sources: {name: source}.
+      homes: folders that are there as long as the data are.
     """
 
     def __init__(self, sources: Mapping[str, Any], weights: Mapping[str, float]):
@@ -30,6 +31,7 @@ class MixedSource:
         """
         check_weights(weights)
         self.sources = dict(sources)
+        self.homes = [getattr(source, "home", None) for source in self.sources.values()]
         self._lengths = [len(source) for source in self.sources.values()]
         self._starts = np.cumsum([0, *self._lengths])
         self._counts = share_block([weights[name] for name in self.sources])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import optax
@@ -24,14 +25,15 @@ from danceflax.training.task import Read, Task
 STEPS, LOWEST, HIGHEST = 100, 1e-7, 10.0
 SMOOTHING = 0.9  # of the loss from step to step
 DIVERGED = 4.0  # a smoothed loss so many times its smallest
-LEAST_FALL = 0.99  # a smallest loss that is more of the first says nothing
+LEAST_FALL = 0.998  # a smallest loss that is more of the first says nothing
 
 
 class Curve(NamedTuple):
-    """Losses of one group while its learning rate rose, as far as it went."""
+    """Losses of one group while its learning rate rose, as far as it went: over the loss of the
+    initial weights on the same batch, so that easy and hard batches do not blur the curve."""
 
     rates: Float[np.ndarray, " n"]
-    losses: list[float]  # smoothed
+    losses: list[float]  # smoothed; 1 is the initial weights'
     diverged: bool
 
     @property
@@ -66,14 +68,20 @@ def test_rates(
     """
     task = make_task(config)
     work = task.begin(task.variables, read, str(workdir))
-    curves = {}
+    start = devices.replicate(task.variables)
+    measure, curves = devices.map_inference(_make_measure(work.loss)), {}
+
+    def initial_loss(batch):
+        total, count = measure(start, batch)
+        return float(np.sum(total) / np.sum(count))
+
     for name in [name for name, group in task.groups.items() if group["train"]]:
         groups = {
             other: dict(group, train=other == name, lr=1.0, schedule="constant", warmup_steps=0)
             for other, group in task.groups.items()
         }
         batches = read(work.source, work.transform, config.batch_size, config.seed, 0)
-        losses = train_group(config, task.variables, work.loss, groups, batches)
+        losses = train_group(config, task.variables, work.loss, groups, batches, initial_loss)
         curves[name] = follow(rising_rates(STEPS), losses)
         console.print(f"{name}: {len(curves[name].rates)} steps")
     if not curves:
@@ -82,7 +90,7 @@ def test_rates(
     rows = [
         (
             name,
-            f"{curve.suggestion:.1e}",
+            "-" if math.isnan(curve.suggestion) else f"{curve.suggestion:.1e}",
             f"{curve.rates[int(np.nanargmin(curve.losses))]:.1e}",
             f"{curve.rates[-1]:.1e}" if curve.diverged else "-",
         )
@@ -101,8 +109,20 @@ def rising_rates(steps: int) -> Float[np.ndarray, " n"]:
     return np.geomspace(LOWEST, HIGHEST, steps)
 
 
-def train_group(config, variables, loss, groups, batches) -> Iterator[float]:
-    """The losses of a training in which one group trains, at `rising_rates`, one a step."""
+def _make_measure(loss):
+    """(variables, batch) -> the loss's ([1] sum, [1] count), to map over devices."""
+
+    def measure(variables, batch):
+        model_state = {key: value for key, value in variables.items() if key != "params"}
+        total, (count, *_) = loss(variables["params"], model_state, batch, jax.random.key(0))
+        return jnp.reshape(total, 1), jnp.reshape(count, 1)
+
+    return measure
+
+
+def train_group(config, variables, loss, groups, batches, initial_loss) -> Iterator[float]:
+    """The losses of a training in which one group trains, at `rising_rates`, one a step, over those
+    of the initial weights."""
     labels = optimizers.label_parameters(variables["params"], groups)
     choices = {"groups": groups, "clip_norm": config.optimizer.clip_norm}
     optimizer, _ = optimizers.make_optimizer(choices, labels, STEPS)
@@ -118,7 +138,7 @@ def train_group(config, variables, loss, groups, batches) -> Iterator[float]:
     for batch, _ in itertools.islice(batches, STEPS):
         state, metrics = step(state, devices.shard(batch))
         total, count = jax.device_get(metrics["loss"])
-        yield float(total / count)
+        yield float(total / count) / initial_loss(batch)
 
 
 def follow(rates: Float[np.ndarray, " n"], losses: Iterable[float]) -> Curve:
@@ -143,7 +163,7 @@ def plot(path: pathlib.Path, curves: dict[str, Curve]) -> None:
         line.set_label(f"{name}: {curve.suggestion:.1e}")
         if math.isfinite(curve.suggestion):
             axes.axvline(curve.suggestion, color=line.get_color(), linestyle=":")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss / initial loss")
     axes.legend()
     with write_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_root
 from ml_collections import ConfigDict
 
-from danceflax.data.loader import TrainingBatches
+from danceflax.data.loader import Absence, TrainingBatches
 from danceflax.data.mix import BLOCK, MixedSource, share_block
 from danceflax.data.sources import open_sets, open_source
 from danceflax.errors import UserError
@@ -97,6 +97,10 @@ def test_sets_differ_where_they_say_so(tmp_path, capsys):
     drawn = [source[source.draw(0, g)] for g in range(40)]
     assert {record["name"].split("/")[1] for record in drawn} == {"tango", "waltz"}
     assert not any(record["labelled"][BODY25.joints.index("left_heel")] for record in drawn)
+    assert not Absence(source, 0.1).is_over()
+    (tmp_path / "b").rename(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"/b/frames has gone and did not come back in 0.1 s"):
+        Absence(source, 0.1).is_over()
     said = capsys.readouterr().out
     assert said.count("theirs does not label left_big_toe") == 1
     assert said.count("these channels do not count") == 2

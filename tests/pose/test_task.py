@@ -23,7 +23,7 @@ def config(tmp_path):
     config.data.root, config.data.threads, config.data.val_split = str(tmp_path / "a"), 0, "train"
     config.augment.size = config.eval.size = (48, 48)
     config.eval.limit, config.eval.batch_size, config.eval.pictures = 2, 2, 0
-    config.log_every, config.eval_every, config.save_every = 1, 4, 0
+    config.log_every, config.eval_every, config.save_every = 1, 4, 4
     return config
 
 
