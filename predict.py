@@ -42,6 +42,7 @@ POSE = cli.group_flags(
     flags.DEFINE_integer("batch_size", 8, "frames a step, over all devices", lower_bound=1),
     flags.DEFINE_bool("flip", False, "average with the mirrored image"),
     flags.DEFINE_list("scales", ["1"], "average over these sizes"),
+    flags.DEFINE_list("rotations", ["0"], "look at the image turned so as well, e.g. 0,90,180,270"),
     flags.DEFINE_float("threshold", 0.05, "least confidence of a joint that is drawn"),
     flags.DEFINE_bool("json", True, "write OpenPose JSON for each frame"),
     flags.DEFINE_bool("coco_json", False, "write all people as COCO results as well"),
@@ -245,6 +246,7 @@ def find_poses(loaded, inputs, output):
         batch_size=FLAGS.batch_size,
         flip=FLAGS.flip,
         scales=cli.parse_numbers("scales", FLAGS.scales),
+        rotations=cli.parse_numbers("rotations", FLAGS.rotations),
     )
     skeleton = predictor.skeleton
     entries, faults = [], []
