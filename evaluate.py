@@ -2,6 +2,7 @@
 
 python evaluate.py --checkpoint=runs/a --split=val
 python evaluate.py --checkpoint=runs/a --split=val --flip --scales=0.5,1,1.5,2
+python evaluate.py --checkpoint=runs/a --split=val --rotations=0,90,180,270   # upside down as well
 python evaluate.py --checkpoint=checkpoints/coco --source=coco --root=data/coco --split=val2017
 python evaluate.py --checkpoint=runs/b --split=val --clips=10 --crops=3              # a classifier
 python evaluate.py --checkpoint=runs/rgb --split=val --fuse=runs/flow       # late fusion of two
@@ -35,6 +36,7 @@ POSE = cli.group_flags(
     flags.DEFINE_list("size", None, "height,width images are fitted into, multiples of 8"),
     flags.DEFINE_bool("flip", False, "average with the mirrored image"),
     flags.DEFINE_list("scales", ["1"], "average over these sizes"),
+    flags.DEFINE_list("rotations", ["0"], "look at the image turned so as well, e.g. 0,90,180,270"),
     flags.DEFINE_enum("rule", None, ["global", "tree"], "assembly of people"),
     flags.DEFINE_enum("refine", None, ["grid", "upsample"], "how peaks are refined"),
     flags.DEFINE_integer("draw", 0, "draw so many of the images, labelled and found people"),
@@ -161,6 +163,7 @@ def evaluate_pose(model, variables, checkpoint, output):
     config = find_config(checkpoint, openpose_base)
     config.eval.flip = FLAGS.flip
     config.eval.scales = cli.parse_numbers("scales", FLAGS.scales)
+    config.eval.rotations = cli.parse_numbers("rotations", FLAGS.rotations)
     if FLAGS.size:
         config.eval.size = cli.parse_size("size", FLAGS.size)
     for key in ("rule", "refine"):
@@ -182,6 +185,7 @@ def evaluate_pose(model, variables, checkpoint, output):
         size=config.eval.size,
         flip=config.eval.flip,
         scales=config.eval.scales,
+        rotations=config.eval.rotations,
         decode=config.decode.to_dict(),
         data={key: config.data[key] for key in ("source", "root")},
         devices=jax.device_count(),

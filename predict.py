@@ -4,22 +4,24 @@ python predict.py --checkpoint=runs/a --input=photo.jpg --output=out
 python predict.py --checkpoint=runs/a --input=dance.mp4 --output=out --flip
 python predict.py --checkpoint=runs/a --input=folder/of/images --output=out --coco_json
 python predict.py --checkpoint=runs/a --input='frames/tango/abc_*.jpg' --output=out --join=25
+python predict.py --checkpoint=runs/a --input=dance.mp4 --output=out --smooth=one_euro --table=csv
 python predict.py --checkpoint=checkpoints/i3d_rgb --input=dance.mp4 --output=out     # a classifier
 python predict.py --checkpoint=runs/rhythm --pose_checkpoint=runs/a --input=dance.mp4 --output=out
 
 A pose network draws people: OUTPUT gets <name>.png for an image and <name>.mp4 for a video, with
-its times, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame. A classifier
-names dances: OUTPUT gets <name>_classes.json and <name>.mp4, with the running prediction drawn, for
-a video; and classes.csv for a folder of videos. One of keypoint sequences follows the people that
---pose_checkpoint finds (or that --keypoints holds), names each one's dance, beside them in the
-video, and adds <name>_timeline.csv and .png.
+its times, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame. In a video
+people are followed: a person keeps their colour and person_id (-1 is who appears for a moment).
+A classifier names dances: OUTPUT gets <name>_classes.json and <name>.mp4, with the running
+prediction drawn, for a video; and classes.csv for a folder of videos. One of keypoint sequences
+follows the people that --pose_checkpoint finds (or that --keypoints holds), names each one's dance,
+beside them in the video, and adds <name>_timeline.csv and .png.
 
 No input is written over, nor a file that is there already, unless --overwrite is given. A file that
 cannot be read does not end the others; the exit status is then 1.
 """
 
+import itertools
 import pathlib
-from contextlib import nullcontext
 
 from absl import flags
 
@@ -40,11 +42,20 @@ POSE = cli.group_flags(
     flags.DEFINE_integer("batch_size", 8, "frames a step, over all devices", lower_bound=1),
     flags.DEFINE_bool("flip", False, "average with the mirrored image"),
     flags.DEFINE_list("scales", ["1"], "average over these sizes"),
+    flags.DEFINE_list("rotations", ["0"], "look at the image turned so as well, e.g. 0,90,180,270"),
     flags.DEFINE_float("threshold", 0.05, "least confidence of a joint that is drawn"),
     flags.DEFINE_bool("json", True, "write OpenPose JSON for each frame"),
     flags.DEFINE_bool("coco_json", False, "write all people as COCO results as well"),
     flags.DEFINE_string("coco_images", None, "COCO file with the images' ids, if names are none"),
-    flags.DEFINE_float("join", None, "draw all images as one video, so many a second"),
+    flags.DEFINE_float("join", None, "all images are frames of one video, so many a second"),
+    flags.DEFINE_enum(
+        "smooth",
+        None,
+        ["fill", "one_euro", "savitzky_golay"],
+        "of videos: fill short gaps of people, and smooth them (one_euro looks at the past only)",
+    ),
+    flags.DEFINE_list("table", [], "of videos: a table of all keypoints, as csv, parquet or both"),
+    flags.DEFINE_bool("angles", False, "angles of joints, in degrees, in the tables"),
 )
 DANCE = cli.group_flags(
     "classifiers",
@@ -209,19 +220,24 @@ def find_poses(loaded, inputs, output):
     from danceflax.io.images import read_image, write_image
     from danceflax.io.videos import VideoWriter, read_video
     from danceflax.pose.draw import draw_people
+    from danceflax.pose.follow import follow_people
     from danceflax.pose.metrics import person_results
     from danceflax.pose.openpose_json import write_people
     from danceflax.pose.predict import PosePredictor
+    from danceflax.pose.table import check_format, tabulate_people, write_table
 
     images = [path for path, kind in inputs if kind == "image"]
     videos = [path for path, kind in inputs if kind == "video"]
-    joined = [output / "images.mp4"] if FLAGS.join and FLAGS.draw and images else []
-    results = [output / "coco_results.json"] if FLAGS.coco_json else []
-    drawn = [output / f"{path.stem}.mp4" for path in videos]
-    drawn += [] if joined else [output / f"{path.stem}.png" for path in images]
+    stems = [path.stem for path in videos] + ["images"] * bool(FLAGS.join and images)
+    formats = [check_format(kind) for kind in FLAGS.table]
+    written = [output / "coco_results.json"] if FLAGS.coco_json else []
+    written += [output / f"{stem}.{kind}" for stem in stems for kind in formats]
+    if FLAGS.draw:
+        written += [output / f"{stem}.mp4" for stem in stems]
+        written += [output / f"{path.stem}.png" for path in images if not FLAGS.join]
     first = [path.stem for path in images] + [f"{path.stem}_{0:012d}" for path in videos]
-    people = [output / "json" / f"{name}_keypoints.json" for name in first if FLAGS.json]
-    require_free([*joined, *results, *(drawn if FLAGS.draw else ()), *people], FLAGS.overwrite)
+    written += [output / "json" / f"{name}_keypoints.json" for name in first if FLAGS.json]
+    require_free(written, FLAGS.overwrite)
     ids = image_ids(images, FLAGS.coco_images) if FLAGS.coco_json else {}
 
     predictor = PosePredictor(
@@ -230,53 +246,73 @@ def find_poses(loaded, inputs, output):
         batch_size=FLAGS.batch_size,
         flip=FLAGS.flip,
         scales=cli.parse_numbers("scales", FLAGS.scales),
+        rotations=cli.parse_numbers("rotations", FLAGS.rotations),
     )
     skeleton = predictor.skeleton
     entries, faults = [], []
 
-    def finish(name, frame, people, scores):
-        """Writes what was found on a frame; returns the drawn frame."""
+    def keep(name, people, scores, person_ids=None):
+        """Writes the people found on a frame."""
         if FLAGS.json:
-            write_people(output / "json" / f"{name}_keypoints.json", people)
+            write_people(output / "json" / f"{name}_keypoints.json", people, person_ids)
         if FLAGS.coco_json:
             entries.extend(person_results(people, scores, ids.get(name, name), skeleton))
-        return draw_people(frame, people, skeleton, FLAGS.threshold) if FLAGS.draw else None
 
-    def read():
+    def read_images():
         for path in images:
             try:
                 yield path.stem, read_image(path)
             except UserError as error:
                 faults.append(str(error))
 
-    def draw_video(path):
-        opened, times = read_video(path), []
+    def draw_images():
+        found = predictor.stream(read_images())
+        for name, frame, *item in track(found, len(images), "finding people", "images"):
+            keep(name, *item)
+            if FLAGS.draw:
+                drawn = draw_people(frame, item[0], skeleton, FLAGS.threshold)
+                write_image(output / f"{name}.png", drawn)
 
-        def frames():
-            for i, (time, frame) in enumerate(opened):
-                times.append(time)
-                yield f"{path.stem}_{i:012d}", frame
+    def follow(stem, frames, again, names, count, fps):
+        """Writes and draws the people of a clip; `again` are its frames, read a second time."""
+        frames = track(frames, count, f"finding people in {stem}", "frames")
+        times, *found = follow_people(predictor, frames, FLAGS.smooth, where=stem)
+        for name, people, numbers, scores in zip(names, *found, strict=False):
+            keep(name, people, scores, numbers)
+        if formats:
+            table = tabulate_people(*found[:2], times, skeleton, FLAGS.angles)
+            for kind in formats:
+                write_table(output / f"{stem}.{kind}", table)
+        if FLAGS.draw:
+            again = track(again, len(times), f"drawing {stem}", "frames")
+            with VideoWriter(output / f"{stem}.mp4") as video:
+                for (time, frame), people, numbers in zip(again, *found[:2], strict=True):
+                    drawn = draw_people(frame, people, skeleton, FLAGS.threshold, ids=numbers)
+                    video.write(drawn, time, fps)
 
-        found = track(predictor.stream(frames()), opened.count, path.name, "frames")
-        writer = VideoWriter(output / f"{path.stem}.mp4") if FLAGS.draw else nullcontext()
-        with writer as video:
-            for number, item in enumerate(found):
-                drawn = finish(*item)
-                if video:
-                    video.write(drawn, times[number], opened.fps)
+    def follow_video(path):
+        opened = read_video(path)
+        names = (f"{path.stem}_{i:012d}" for i in itertools.count())
+        follow(path.stem, opened, read_video(path), names, opened.count, opened.fps)
         if opened.lost:
             print_faults([opened.describe_loss()], "lost")
 
-    with VideoWriter(joined[0]) if joined else nullcontext() as video:
-        for name, *item in track(predictor.stream(read()), len(images), "finding people", "images"):
-            drawn = finish(name, *item)
-            if video:
-                video.write(drawn, fps=FLAGS.join)
-            elif drawn is not None:
-                write_image(output / f"{name}.png", drawn)
+    def follow_images():
+        names = []
+
+        def read():
+            for i, (name, frame) in enumerate(read_images()):
+                names.append(name)
+                yield i / FLAGS.join, frame
+
+        follow("images", read(), read(), names, len(images), FLAGS.join)
+        faults[:] = dict.fromkeys(faults)  # they were read twice
+
+    if images:
+        (follow_images if FLAGS.join else draw_images)()
     for path in videos:
         try:
-            draw_video(path)
+            follow_video(path)
         except UserError as error:
             faults.append(str(error))
     if FLAGS.coco_json:

@@ -137,6 +137,7 @@ def get_config():
     config.eval.score = ""  # figure that says which checkpoint is best; "": AP of the first set
     config.eval.flip = False  # average with the mirrored image
     config.eval.scales = (1.0,)  # average over these sizes
+    config.eval.rotations = (0.0,)  # find people on the image turned so, multiples of 90 degrees
     config.eval.pictures = 4  # validation images drawn to TensorBoard
 
     config.report = ConfigDict()  # trackers besides TensorBoard; each needs its extra installed

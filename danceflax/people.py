@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from danceflax.skeleton import ABSENT
 
+UNKNOWN = -1  # the number of people who are not followed over time, as in OpenPose's JSON
+
 
 def transform_people(
     people: Float[np.ndarray, "*people J 3"], affine: Float[np.ndarray, "2 3"]

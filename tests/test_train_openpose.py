@@ -183,6 +183,15 @@ def test_predict_images_and_videos(trained, tmp_path):
     for ours, theirs in zip(people, written["people"], strict=True):
         np.testing.assert_allclose(ours.ravel(), theirs["pose_keypoints_2d"], atol=1e-2)
     assert isinstance(json.loads((out / "coco_results.json").read_text()), list)
+    # Images as a video, smoothed, with tables.
+    words = (words[0], f"--input={folder}/[ab].*", f"--output={tmp_path / 'joined'}", "--nodraw")
+    more = ("--join=5", "--smooth=savitzky_golay", "--table=csv,parquet", "--angles")
+    status, _, err = call("predict.py", *words, *more)
+    assert status == 0, err
+    names = sorted(path.name for path in (tmp_path / "joined").iterdir())
+    assert names == ["images.csv", "images.parquet", "json"]
+    header = (tmp_path / "joined" / "images.csv").read_text().partition("\n")[0]
+    assert header == "frame,time,person,joint,x,y,score,angle"
 
 
 FAULTS = {

@@ -14,6 +14,7 @@ import numpy as np
 
 from danceflax.errors import BadSampleError
 from danceflax.io.files import read_bytes
+from danceflax.people import UNKNOWN
 from danceflax.skeleton import (
     ABSENT,
     BODY25,
@@ -59,19 +60,34 @@ def read_keypoints(path, where=None, min_confidence=0.0):
         or coordinates that no picture has.
     """
     where = where or path
+    return parse_keypoints(_read_text(path, where), where, min_confidence)
+
+
+def _read_text(path, where):
     try:
-        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
+        return read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise BadSampleError(f"{where}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise BadSampleError(f"{where}: not a text file; expected keypoints as JSON") from None
-    return parse_keypoints(text, where, min_confidence)
 
 
 def parse_keypoints(text, where, min_confidence=0.0):
     """`read_keypoints` of a file's text; `where` is what error messages call it."""
+    return _parse(text, where, min_confidence)[:2]
+
+
+def read_numbered(path, where=None):
+    """As `read_keypoints`, and int [P]: the number that each person has in all frames of a clip, or
+    UNKNOWN. Only OpenPose's files have numbers."""
+    where = where or path
+    return _parse(_read_text(path, where), where, 0.0)
+
+
+def _parse(text, where, min_confidence):
     try:
-        people, joints = _read(text, min_confidence)
+        people, joints, *ids = _read(text, min_confidence)
+        ids = np.array(ids[0] if ids else [UNKNOWN] * len(people), int)
         people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
     except BadSampleError as error:
         raise BadSampleError(f"{where}: {error}") from None
@@ -89,11 +105,11 @@ def parse_keypoints(text, where, min_confidence=0.0):
             f"{where}: person {person} has a {joints[joint]} at ({x:g}, {y:g}); expected pixels"
         )
     people[people[..., 2] == ABSENT] = 0
-    return people, tuple(joints)
+    return people, tuple(joints), ids
 
 
 def _read(text, min_confidence):
-    """Detects the format by its content and reads it: (people, joints)."""
+    """Detects the format by its content and reads it: (people, joints), OpenPose's ids as well."""
     if not text.strip():
         raise BadSampleError("the file is empty; nobody is written as []")
     try:
@@ -131,8 +147,9 @@ def _read_letsdance(data):
 
 def _read_openpose(entries, min_confidence):
     """[{"pose_keypoints_2d": [x, y, confidence, ...]}]; joints not found are 0, 0, 0."""
-    people = []
+    people, ids = [], []
     for entry in entries:
+        ids.append(int(np.ravel(entry.get("person_id", UNKNOWN))[0]))
         key = next((key for key in _OPENPOSE_KEYPOINTS if key in entry), _OPENPOSE_KEYPOINTS[0])
         people.append(entry[key])
     for p, person in enumerate(people):
@@ -147,7 +164,7 @@ def _read_openpose(entries, min_confidence):
             f"all coordinates lie within {MAX_SCALED:g} of 0, as if scaled to 0..1 or -1..1; "
             "expected pixels (OpenPose's --keypoint_scale 0)"
         )
-    return _judge(people, True, min_confidence), joints
+    return _judge(people, True, min_confidence), joints, ids
 
 
 def _read_coco(data, min_confidence):

@@ -16,6 +16,7 @@ from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
 from danceflax.pose import metrics as figures
+from danceflax.pose import pck
 from danceflax.pose.augment import letterbox
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.loss import make_loss
@@ -60,11 +61,13 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
       gather: puts the arrays of all processes one after the other.
 
     Returns:
-      (metrics, images): metrics are {"AP", "AP50", ..., "PCK", "PCK/<joint>", "loss"} over the
-      skeleton's joints, and "coco17/AP", ... over those of COCO's 17 that it has. images is a list
-      of {index, name, people, scores}, people in the image's pixels; of this process only.
+      (metrics, images): metrics are {"AP", "AP50", ..., "PCK", "PCK/<joint>", "PCK/tilt/<tilt of
+      the body>", "loss"} over the skeleton's joints, and "coco17/AP", ... over those of COCO's 17
+      that it has. images is a list of {index, name, people, scores}, people in the image's pixels;
+      of this process only.
     """
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
+    tilted = np.zeros((len(pck.TILTS), 2))
     records, own, coco17, images, loss = [], [], [], [], np.zeros(2)
     for number, (batch, names) in enumerate(batches):
         stride = batch["image"].shape[1] // batch["mask"].shape[1]
@@ -93,8 +96,9 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
             records.append({"people": true, "id": image_id, "mask": mask})
             own += figures.person_results(people, scores, image_id, skeleton, skeleton.joints)
             coco17 += figures.person_results(people, scores, image_id, skeleton)
-            right, total = figures.pck(true, people, skeleton)
-            correct, labelled = correct + right, labelled + total
+            right, total = pck.judge_joints(true, people, skeleton)
+            correct, labelled = correct + right.sum(0), labelled + total.sum(0)
+            tilted += pck.sum_by_tilt(true, right, total, skeleton)
     truth = figures.ground_truth_from_records(records, skeleton)
     metrics = figures.coco_average_precision(truth, own, skeleton.sigmas)
     if set(skeleton.joints) & set(COCO17_JOINTS):
@@ -102,7 +106,7 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
         ids = [record["id"] for record in records]
         ap17 = figures.coco_average_precision(truth, coco17, image_ids=ids)
         metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
-    metrics |= figures.pck_metrics(correct, labelled, skeleton)
+    metrics |= pck.pck_metrics(correct, labelled, skeleton) | pck.tilt_metrics(tilted)
     return metrics | {"loss": float(loss[0] / loss[1])}, images
 
 
@@ -174,7 +178,13 @@ def evaluate_split(
     apply = on_images(model, checkpoint["normalisation"])
     decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
     estimate = make_estimator(
-        apply, skeleton, decode, stride=STRIDE, flip=config.eval.flip, scales=config.eval.scales
+        apply,
+        skeleton,
+        decode,
+        stride=STRIDE,
+        flip=config.eval.flip,
+        scales=config.eval.scales,
+        rotations=config.eval.rotations,
     )
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
     eval_step = devices.map_inference(make_eval_step(estimate, loss))

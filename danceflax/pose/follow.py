@@ -45,20 +45,30 @@ def follow_people(
     Raises:
       UserError: a time is not later than the one before.
     """
-    found = Dancers([], [], [], [])
-    begins_shot, cuts = CutFinder(), []
-    for time, frame, people, scores in predictor.stream(_rising(frames, where)):
-        if begins_shot(frame):
-            cuts.append(len(found.times))
-        found.times.append(time)
-        found.people.append(people)
-        found.scores.append(scores)
-    ids = link_people(found.people, found.times, predictor.skeleton, cuts)
+    found = link_found(predictor.stream(_rising(frames, where)), predictor.skeleton)
     if smooth is None:
-        return found._replace(ids=ids)
-    people, ids = smooth_people(found.people, ids, found.times, smooth)
+        return found
+    people, ids = smooth_people(found.people, found.ids, found.times, smooth)
     scores = [np.ma.masked_equal(p[..., 2], 0).mean(1).filled(0) for p in people]
     return Dancers(found.times, people, ids, scores)
+
+
+def link_found(found: Iterable[tuple], skeleton) -> Dancers:
+    """The people of a clip, numbered.
+
+    Args:
+      found: (time in seconds, RGB frame, people, scores) in order, as `PosePredictor.stream` gives
+        them.
+      skeleton: of the people.
+    """
+    clip, begins_shot, cuts = Dancers([], [], [], []), CutFinder(), []
+    for time, frame, people, scores in found:
+        if begins_shot(frame):
+            cuts.append(len(clip.times))
+        clip.times.append(time)
+        clip.people.append(people)
+        clip.scores.append(scores)
+    return clip._replace(ids=link_people(clip.people, clip.times, skeleton, cuts))
 
 
 def _rising(frames, where):

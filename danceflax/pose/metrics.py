@@ -1,7 +1,7 @@
-"""How good are the people found: COCO average precision by pycocotools, and PCK.
+"""How good are the people found: COCO average precision, by pycocotools, and OKS.
 
-Both measure against the people's true keypoints. AP is the field's figure and punishes people found
-where there are none; PCK says which joints are found and which are not.
+It measures against the people's true keypoints and is the field's figure; it punishes people found
+where there are none. `pose.pck` says which joints are found and which are not.
 """
 
 import contextlib
@@ -164,43 +164,6 @@ def person_results(people, scores, image_id, skeleton, joints=COCO17_JOINTS):
     ]
 
 
-def pck(people_true, people_pred, skeleton, threshold=0.2):
-    """Percentage of correct keypoints of one image, as sums to add up over images.
-
-    A joint is correct within `threshold` torso lengths. The torso runs from the neck to the middle
-    of the hips (the shoulders' middle where a skeleton has no neck); where one of them is absent it
-    is taken as TORSO_RATIO times the square root of the person's area. Predictions are matched to
-    people by OKS, the best pair first, each used once; a person without a match has every joint
-    wrong.
-
-    Args:
-      people_true: [P, J, 3] (x, y, visibility); absent joints do not count.
-      people_pred: [Q, J, 3] (x, y, confidence), confidence 0 is a joint not found.
-
-    Returns:
-      ([J] number of correct joints, [J] number of joints labelled).
-    """
-    shape = (-1, skeleton.num_joints, 3)
-    true = np.asarray(people_true, float).reshape(shape)
-    pred = np.asarray(people_pred, float).reshape(shape)
-    labelled = true[..., 2] > 0
-    correct = np.zeros(skeleton.num_joints)
-    reach = threshold * torso_length(true, skeleton)
-    for i, k in match_people(oks(true, pred, skeleton.sigmas)):
-        distance = np.linalg.norm(true[i, :, :2] - pred[k, :, :2], axis=-1)
-        correct += labelled[i] & (pred[k, :, 2] > 0) & (distance <= reach[i])
-    return correct, labelled.sum(0).astype(float)
-
-
-def pck_metrics(correct, count, skeleton):
-    """{PCK, PCK/joint...} of the sums over all images; joints never labelled are left out."""
-    metrics = {"PCK": float(np.sum(correct) / max(np.sum(count), 1))}
-    for name, right, total in zip(skeleton.joints, correct, count, strict=True):
-        if total:
-            metrics[f"PCK/{name}"] = float(right / total)
-    return metrics
-
-
 def table_rows(metrics):
     """[(name, text)] rows for a table of metrics in [0, 1], to three decimals."""
     return [(name.replace("_", " "), f"{value:.3f}") for name, value in metrics.items()]
@@ -243,14 +206,6 @@ def person_area(people, boxes=None):
     if boxes is not None:
         area = np.where(long > 0, area, BOX_RATIO * np.prod(np.asarray(boxes)[:, 2:], -1))
     return np.maximum(area, 1.0)
-
-
-def torso_length(people, skeleton):
-    """[P] px from the neck to the middle of the hips, see `pck`."""
-    ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
-    length = np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=-1)
-    known = (ends[..., 2] > 0).all(1) & (length > 0)
-    return np.where(known, length, TORSO_RATIO * np.sqrt(person_area(people)))
 
 
 def _load_ground_truth(ground_truth):

@@ -11,6 +11,7 @@ import numpy as np
 
 from danceflax.errors import UserError
 from danceflax.io.files import write_text
+from danceflax.people import UNKNOWN
 
 # What else OpenPose lists for each person; empty without its face, hand and 3-D parts.
 EMPTY_PARTS = (
@@ -34,7 +35,7 @@ def format_people(people, person_ids=None):
     people = np.asarray(people, float)
     people = people.reshape(-1, *people.shape[-2:]) if people.size else np.zeros((0, 0, 3))
     people = np.where(people[..., 2:] > 0, people, 0.0)
-    ids = [-1] * len(people) if person_ids is None else person_ids
+    ids = [UNKNOWN] * len(people) if person_ids is None else person_ids
     empty = "".join(f',"{name}":[]' for name in EMPTY_PARTS)
     entries = [
         f'{{"person_id":[{int(number)}],"pose_keypoints_2d":'
@@ -61,7 +62,7 @@ def read_people(path):
     try:
         entries = json.loads(pathlib.Path(path).read_text())["people"]
         people = np.array([entry["pose_keypoints_2d"] for entry in entries], np.float32)
-        ids = [int(np.ravel(entry.get("person_id", -1))[0]) for entry in entries]
+        ids = [int(np.ravel(entry.get("person_id", UNKNOWN))[0]) for entry in entries]
         people = people.reshape(len(entries), people.size // (3 * max(len(entries), 1)), 3)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(

@@ -13,6 +13,7 @@ from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
 from danceflax.pose.augment import fit_image
 from danceflax.pose.decode import make_decoder
+from danceflax.pose.metrics import AREA_RATIO
 from danceflax.skeleton import Skeleton
 from danceflax.training import devices
 
@@ -20,6 +21,7 @@ from danceflax.training import devices
 # one compilation, and limited to this many times the height.
 WIDTH_STEP, MAX_RATIO = 64, 16 / 9
 HEIGHT = 368  # of the published networks
+MERGE_OKS = 0.5  # two people this alike, found on an image and on the image turned, are one
 AHEAD = 4  # batches of frames that are read to fill one with frames of one shape
 
 
@@ -35,6 +37,7 @@ class PosePredictor:
       batch_size: frames a step, over all devices; by default one each.
       flip: average with the mirrored image.
       scales: average over these sizes.
+      rotations: look at the image turned by each of these angles, see `make_estimator`.
       **decode: options of `make_decoder`, over those of the training.
 
     Attributes:
@@ -54,6 +57,7 @@ class PosePredictor:
         batch_size=None,
         flip=False,
         scales=(1.0,),
+        rotations=(0,),
         **decode,
     ):
         training = config.get("training", {})
@@ -70,6 +74,7 @@ class PosePredictor:
             stride=STRIDE,
             flip=flip,
             scales=scales,
+            rotations=rotations,
         )
         self._estimate = devices.map_inference(estimate)
         self._variables = devices.replicate(variables)
@@ -130,7 +135,7 @@ def network_size(frame, height):
     return height, max(STRIDE, -(-round(width) // WIDTH_STEP) * WIDTH_STEP)
 
 
-def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0,)):
+def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0,), rotations=(0,)):
     """Builds the function that finds people.
 
     Args:
@@ -140,11 +145,22 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
       stride: input pixels a map cell.
       flip: average with the maps of the mirrored image.
       scales: average over the image at these sizes; 1.0 is the size it comes in.
+      rotations: find people on the image turned by each of these degrees, multiples of 90, as well;
+        of those found several times the best stays. For dancers upside down, whom a network that
+        knows upright people does not find.
+
+    Raises:
+      UserError: a rotation is no multiple of 90.
 
     Returns:
       estimate(variables, images uint8 [B, H, W, 3]) -> (people [B, P, J, 3] (x, y, score) in pixels
       of `images`, scores [B, P]). Not jitted: it runs inside the caller's.
     """
+
+    if not rotations or any(angle % 90 for angle in rotations):
+        angles = ",".join(f"{angle:g}" for angle in rotations)
+        raise UserError(f"rotations={angles}: expected multiples of 90, as in 0,90,180,270")
+    turns = list(dict.fromkeys(int(angle // 90) % 4 for angle in rotations))
 
     def predict_maps(variables, images):
         maps = apply(variables, images)
@@ -160,8 +176,7 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
             heatmaps, pafs = (heatmaps + back[0]) / 2, (pafs + back[1]) / 2
         return heatmaps, pafs
 
-    def estimate(variables, images):
-        images = images.astype(jnp.float32)
+    def find(variables, images):
         batch, height, width, _ = images.shape
         grid = (height // stride, width // stride)
         total = None
@@ -179,7 +194,76 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
             total = maps if total is None else [a + b for a, b in zip(total, maps, strict=True)]
         return decode(*(x / len(scales) for x in total))
 
+    def estimate(variables, images):
+        images = images.astype(jnp.float32)
+        shape = images.shape[1:3]
+        found = []
+        for turn in turns:
+            people, scores = find(variables, jnp.rot90(images, turn, axes=(1, 2)))
+            found.append((turn_back(people, turn, shape), scores))
+        if len(found) == 1:
+            return found[0]
+        people, scores = (jnp.concatenate(parts, 1) for parts in zip(*found, strict=True))
+        count = found[0][1].shape[1]
+        views = np.repeat(np.arange(len(turns)), count)
+        return merge_people(people, scores, views, skeleton.sigmas, count)
+
     return estimate
+
+
+def turn_back(people, turn, shape):
+    """People [B, P, J, 3] of an image that `jnp.rot90` turned `turn` times, in the pixels of the
+    image, which was of `shape` (height, width)."""
+    x, y, score = jnp.moveaxis(people, -1, 0)
+    right, bottom = shape[1] - 1, shape[0] - 1
+    x, y = ((x, y), (right - y, x), (right - x, bottom - y), (y, bottom - x))[turn]
+    return jnp.stack([x, y, score], -1) * (score > 0)[..., None]
+
+
+def merge_people(people, scores, views, sigmas, count, least=MERGE_OKS):
+    """The `count` best people; of two of different views whose OKS is at least `least` the one of
+    lower score goes.
+
+    Args:
+      people: [B, N, J, 3] (x, y, score); a joint not found has score 0.
+      scores: [B, N]; 0 is nobody.
+      views: [N], numbers; people of one view are different people.
+      sigmas: [J], of the OKS.
+
+    Returns:
+      (people [B, count, J, 3], scores [B, count]), best first; zeros where there are fewer.
+    """
+    order = jnp.argsort(-scores, axis=1)
+    people = jnp.take_along_axis(people, order[..., None, None], 1)
+    scores = jnp.take_along_axis(scores, order, 1)
+    views = jnp.asarray(views)[order]
+    alike = jax.vmap(lambda one: similarity(one, jnp.asarray(sigmas)))(people) >= least
+    alike &= views[:, :, None] != views[:, None]
+
+    def judge(n, keep):
+        beaten = (alike[:, n] & keep & (jnp.arange(keep.shape[1]) < n)).any(1)
+        return keep.at[:, n].set(keep[:, n] & ~beaten)
+
+    keep = jax.lax.fori_loop(0, scores.shape[1], judge, scores > 0)
+    scores, best = jax.lax.top_k(jnp.where(keep, scores, 0.0), count)
+    people = jnp.take_along_axis(people, best[..., None, None], 1)
+    return people * (scores > 0)[..., None, None], scores
+
+
+def similarity(people, sigmas):
+    """OKS [N, N] of people with each other, over the joints that both have; `metrics.oks` counts
+    those that one lacks as wrong. People with none in common are not alike."""
+    present = people[..., 2] > 0
+    low = jnp.where(present[..., None], people[..., :2], jnp.inf).min(1)
+    high = jnp.where(present[..., None], people[..., :2], -jnp.inf).max(1)
+    sides = jnp.where(present.any(1)[:, None], high - low, 0.0)
+    long, short = sides.max(1), sides.min(1)
+    area = jnp.maximum(AREA_RATIO * long * jnp.maximum(short, long / 2), 1.0)
+    area = jnp.maximum(area[:, None], area)[..., None]
+    squared = ((people[:, None, :, :2] - people[None, :, :, :2]) ** 2).sum(-1)
+    shared = present[:, None] & present
+    close = jnp.exp(-squared / (2 * area * (2 * sigmas) ** 2)) * shared
+    return close.sum(-1) / jnp.maximum(shared.sum(-1), 1)
 
 
 def flip_maps(heatmaps, pafs, skeleton):

@@ -17,8 +17,9 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import savgol_filter
 
 from danceflax.errors import UserError
+from danceflax.people import UNKNOWN
 from danceflax.pose.metrics import person_area
-from danceflax.pose.track import UNKNOWN, check_times
+from danceflax.pose.track import check_times
 
 METHODS = ("fill", "one_euro", "savitzky_golay")
 GAP = 0.5  # seconds: longest gap that is filled

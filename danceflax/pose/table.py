@@ -1,5 +1,6 @@
 """Keypoints as one tidy table: a row a joint that was found, for pandas, R or a spreadsheet."""
 
+import importlib.util
 import pathlib
 from collections.abc import Sequence
 
@@ -82,21 +83,21 @@ def joint_angles(
     return angles
 
 
-def write_table(path: str | pathlib.Path, table: pd.DataFrame) -> None:
-    """Writes the table as the path ends, .csv or .parquet, whole or not at all.
+def check_format(name: str) -> str:
+    """The name, of FORMATS. Raises UserError: it is none of them, or its library is not there."""
+    if name not in FORMATS:
+        raise UserError(f"--table={name}: expected {' or '.join(FORMATS)}")
+    if name == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError("--table=parquet: needs pyarrow; pip install 'danceflax[parquet]'")
+    return name
 
-    Raises:
-      UserError: it cannot be written, or for .parquet pyarrow is not there.
-    """
+
+def write_table(path: str | pathlib.Path, table: pd.DataFrame) -> None:
+    """Writes the table as the path ends, .csv or .parquet, whole or not at all."""
     path = pathlib.Path(path)
     with write_whole(path) as temporary:
         if path.suffix == ".csv":
             rounded = table.round({"time": 6, "x": 3, "y": 3, "score": 4, "angle": 2})
             rounded.to_csv(temporary, index=False, lineterminator="\n")
-            return
-        try:
+        else:
             table.to_parquet(temporary, index=False)
-        except ImportError:
-            raise UserError(
-                f"{path}: Parquet needs pyarrow; pip install 'danceflax[parquet]', or write .csv"
-            ) from None

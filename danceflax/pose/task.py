@@ -96,7 +96,13 @@ def make_task(config: ConfigDict) -> Task:
             )
         decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
         estimate = make_estimator(
-            apply, skeleton, decode, stride=STRIDE, flip=config.eval.flip, scales=config.eval.scales
+            apply,
+            skeleton,
+            decode,
+            stride=STRIDE,
+            flip=config.eval.flip,
+            scales=config.eval.scales,
+            rotations=config.eval.rotations,
         )
         step = devices.map_inference(make_eval_step(estimate, running_loss))
         draw = make_panel(apply, decode, skeleton, config.eval.pictures, **targets)

@@ -19,9 +19,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from danceflax.errors import UserError
+from danceflax.people import UNKNOWN
 from danceflax.pose.metrics import person_area
-
-UNKNOWN = -1  # the number of people who are not followed, as in OpenPose's JSON
 
 # A joint is found within this many of its OKS sigmas, or is an outlier with this probability. That
 # a person is new is as likely as one anywhere on so many times the area of a person.

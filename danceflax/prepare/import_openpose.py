@@ -5,21 +5,29 @@ of a photograph. Either the frames are images <name>_<frame>.jpg, or they were j
 the video <name> (`prepare/frames.py` leaves a note of how): then the keypoints of the frames that
 were kept are taken, and scaled to the size they were shrunk to.
 
-What is in the root stays as it is: only files that are not there are written.
+People who have no number in these files are followed and get one. What is in the root stays as it
+is: only files that are not there are written.
 """
 
+import contextlib
 import json
 import pathlib
 import re
 
+import numpy as np
+
 from danceflax.data.clip_table import ClipNote, add_clips
-from danceflax.data.keypoint_files import parse_keypoints
+from danceflax.data.keypoint_files import parse_keypoints, read_numbered
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import console, print_faults, summarise
 from danceflax.io.files import remove_leftovers, write_bytes
 from danceflax.io.images import decode_image, find_image, read_bytes
 from danceflax.io.listing import count_key, list_folder
+from danceflax.io.videos import DEFAULT_FPS
+from danceflax.people import UNKNOWN
+from danceflax.pose.track import link_people
 from danceflax.prepare import frames as extraction
+from danceflax.skeleton import SKELETONS
 
 SUFFIX = "_keypoints.json"
 FILE = re.compile(r"(.+?)(?:_(\d+))?_keypoints\.json")
@@ -80,7 +88,8 @@ def run(
         folder = pathlib.Path(frames).expanduser()
         clips = {name: extraction.name_clip(name) for name in found}
         results = [
-            import_frames(root, dance, clip, found[name], folder) for name, clip in clips.items()
+            import_frames(root, dance, clip, found[name], folder, fps or DEFAULT_FPS)
+            for name, clip in clips.items()
         ]
         if fps:
             add_clips(root, {f"{dance}/{clip}": ClipNote(fps=fps) for clip in clips.values()})
@@ -112,18 +121,20 @@ def list_keypoints(folder):
     return found, others
 
 
-def import_frames(root, dance, clip, keypoints, frames):
+def import_frames(root, dance, clip, keypoints, frames, fps=DEFAULT_FPS):
     """Imports a clip whose frames are images: both kinds of files are copied.
 
     Args:
       root, dance, clip: where to.
       keypoints: {frame number: keypoint file}.
       frames: the folder of the images <name>_<frame>.jpg, or of another kind.
+      fps: how many frames make a second.
 
     Returns:
       (number of frames imported, list of messages about those that were not).
     """
     root, faults, count = pathlib.Path(root), [], 0
+    ids = number_people(keypoints, fps)
     for number, path in sorted(keypoints.items()):
         stem = path.name.removesuffix(SUFFIX)
         image = pathlib.Path(find_image(frames / f"{stem}.jpg"))
@@ -133,7 +144,7 @@ def import_frames(root, dance, clip, keypoints, frames):
                 raise BadSampleError(f"{path}: there is no image {image}")
             data = read_bytes(image, image)
             decode_image(data, image)
-            text = scale_keypoints(path, (1.0, 1.0))
+            text = scale_keypoints(path, (1.0, 1.0), ids.get(number))
             _add(root / f"keypoints/{name}.json", text.encode())  # first: a frame never lacks them
             _add(root / f"frames/{name}{image.suffix.lower()}", data)
         except BadSampleError as error:
@@ -162,19 +173,52 @@ def import_extracted(root, dance, name, keypoints):
     if not note.is_file():
         raise UserError(f"{note}: the video's frames are not there; extract them first")
     made = json.loads(note.read_text())
+    ids = number_people(keypoints, video_rate(made))
     factors = [new / old for new, old in zip(made["size"], made["video_size"], strict=True)]
     for clip, entry in made["clips"].items():
         for number, position in zip(entry["numbers"], entry["positions"], strict=True):
             try:
                 if position not in keypoints:
                     raise BadSampleError(f"{made['video']}: frame {position} has no keypoint file")
-                text = scale_keypoints(keypoints[position], factors)
+                text = scale_keypoints(keypoints[position], factors, ids.get(position))
                 _add(root / f"keypoints/{dance}/{clip}_{number:04d}.json", text.encode())
             except BadSampleError as error:
                 faults.append(str(error))
             else:
                 count += 1
     return count, faults
+
+
+def video_rate(made):
+    """How many of a video's frames make a second, by which of them were kept."""
+    first = next(iter(made["clips"].values()), {"positions": [0], "numbers": [0]})
+    kept, numbers = (np.ptp(first[key]) for key in ("positions", "numbers"))
+    return made["rate"] * (kept / numbers if numbers else 1.0)
+
+
+def number_people(keypoints, fps):
+    """{frame number: numbers of its people} of a video's people, followed from frame to frame.
+
+    Empty where the files have numbers already, or there is nothing to follow: one frame, or bodies
+    of two kinds. Files that cannot be read are left out.
+
+    Args:
+      keypoints: {frame number: keypoint file}.
+      fps: how many frames make a second.
+    """
+    found = {}
+    for number, path in sorted(keypoints.items()):
+        with contextlib.suppress(BadSampleError):  # it is named when it is imported
+            found[number] = read_numbered(path)
+    bodies = {joints for people, joints, _ in found.values() if len(people)}
+    known = any((ids != UNKNOWN).any() for _, _, ids in found.values())
+    if known or len(found) < 2 or len(bodies) != 1:
+        return {}
+    (joints,) = bodies
+    skeleton = next(body for body in SKELETONS.values() if body.joints == joints)
+    frames = [people.reshape(-1, len(joints), 3) for people, _, _ in found.values()]
+    ids = link_people(frames, [number / fps for number in found], skeleton)
+    return dict(zip(found, ids, strict=True))
 
 
 def _add(path, data):
@@ -185,8 +229,9 @@ def _add(path, data):
         raise BadSampleError(f"{path}: is there already and holds something else; left as it is")
 
 
-def scale_keypoints(path, factors):
-    """The text of an OpenPose file, with (x, y) of a picture that grew by the two factors.
+def scale_keypoints(path, factors, ids=None):
+    """The text of an OpenPose file, with (x, y) of a picture that grew by the two factors and the
+    numbers of its people, if given.
 
     Joints not found stay 0, 0, 0; everything else stays as it is.
 
@@ -200,9 +245,14 @@ def scale_keypoints(path, factors):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadSampleError(f"{path}: not OpenPose JSON ({error!r})") from None
     parse_keypoints(text, path)
-    if tuple(factors) == (1.0, 1.0):
+    numbered = ids is not None and (ids != UNKNOWN).any()
+    if tuple(factors) == (1.0, 1.0) and not numbered:
         return text
-    for entry in entries:
+    for n, entry in enumerate(entries):
+        if numbered:
+            entry["person_id"] = [int(ids[n])]
+        if tuple(factors) == (1.0, 1.0):
+            continue
         for key in ("pose_keypoints_2d", "pose_keypoints"):
             values = entry.get(key, ())
             for i in range(0, len(values), 3):

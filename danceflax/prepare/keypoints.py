@@ -1,7 +1,13 @@
 """Keypoint files of a root's frames, by a trained pose network."""
 
+import itertools
 import pathlib
 
+import numpy as np
+
+from danceflax.data.clip_table import ClipNote, read_clip_table
+from danceflax.data.frames import find_keypoints
+from danceflax.data.keypoint_files import read_numbered
 from danceflax.data.root import (
     FRAME_FOLDERS,
     KEYPOINT_FOLDERS,
@@ -12,6 +18,9 @@ from danceflax.errors import BadSampleError, UserError
 from danceflax.io.console import console, print_faults, show_progress
 from danceflax.io.files import remove_leftovers
 from danceflax.io.images import read_image
+from danceflax.io.videos import DEFAULT_FPS
+from danceflax.pose.follow import link_found
+from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import SKELETONS
 
 
@@ -20,8 +29,9 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
 
     python prepare_data.py keypoints --root=data/mine --checkpoint=runs/a
 
-    Writes ROOT/keypoints/<dance>/<clip>_<frame>.json as OpenPose does; frames that have a keypoint
-    file are left alone, so an interrupted run goes on.
+    Writes ROOT/keypoints/<dance>/<clip>_<frame>.json as OpenPose does; a person has one person_id
+    in all files of a clip. Frames that have a keypoint file are left alone, and files are written a
+    clip at a time, so an interrupted run goes on.
 
     Args:
       root: the data root.
@@ -29,7 +39,6 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
       batch_size: frames a step, over all devices.
     """
     from danceflax.api import load_predictor  # with it JAX, which other commands do without
-    from danceflax.pose.openpose_json import write_people
 
     folder = pathlib.Path(root) / find_folder(root, FRAME_FOLDERS)
     found = scan_root(root)[0]
@@ -49,9 +58,58 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
             except BadSampleError as error:
                 faults.append(str(error))
 
+    rates = read_clip_table(root)
+    free = first_free(found, todo, output)
+    written = 0
     with show_progress("finding people", "frames") as progress:
-        for done, (file, _, people, _) in enumerate(predictor.stream(read()), 1):
-            write_people((output / file).with_suffix(".json"), people)
-            progress(done + len(faults), len(todo))
-    console.print(f"{root}: {len(todo) - len(faults):,} keypoint files written")
+        clips = itertools.groupby(
+            predictor.stream(read()), key=lambda item: split_frame(item[0])[0]
+        )
+        for clip, items in clips:
+            note = rates.get(clip) or rates.get(clip.partition("/")[2]) or ClipNote()
+            fps = note.fps or DEFAULT_FPS
+            written += write_clip(items, fps, free.get(clip, 0), predictor.skeleton, output)
+            progress(written + len(faults), len(todo))
+    console.print(f"{root}: {written:,} keypoint files written")
     return print_faults(faults)
+
+
+def write_clip(items, fps, first, skeleton, output):
+    """Numbers the people of a clip, from `first` on, and writes its files; returns how many.
+
+    Args:
+      items: (file, RGB frame, people, scores) of each frame.
+      fps: how many of the frames' numbers make a second.
+      skeleton: of the people.
+      output: the folder of keypoint files.
+    """
+    files = []
+
+    def timed():
+        for file, *found in items:
+            files.append(file)
+            yield split_frame(file)[1] / fps, *found
+
+    clip = link_found(timed(), skeleton)
+    for file, people, ids in zip(files, clip.people, clip.ids, strict=True):
+        write_people(
+            (output / file).with_suffix(".json"), people, np.where(ids < 0, ids, ids + first)
+        )
+    return len(files)
+
+
+def first_free(index, todo, output):
+    """{clip: the first number that none of its people has} of clips of which files are there."""
+    todo, free = {split_frame(file)[0] for file in todo}, {}
+    for file in index.files[index.keypoints > 0].tolist():
+        clip, _ = split_frame(file.decode())
+        if clip in todo:
+            ids = read_numbered(find_keypoints(output, file.decode()))[2]
+            free[clip] = max(free.get(clip, 0), ids.max(initial=-1) + 1)
+    return free
+
+
+def split_frame(file):
+    """'tango/abc_033_0007.jpg' -> ('tango/abc_033', 7)."""
+    clip, _, number = file.rpartition(".")[0].rpartition("_")
+    return clip, int(number)

@@ -121,3 +121,21 @@ def test_a_skeleton_of_ones_own():
     image = np.zeros((50, 50, 3), np.uint8)
     drawn = draw.draw_people(image, [[[10, 10, 1], [40, 40, 1]]], own)
     assert drawn[25, 25].any() and not drawn[10, 40].any()
+
+
+@SKELETONS
+def test_people_have_the_colours_of_their_numbers(skeleton):
+    """Whatever their order; colours of successive numbers are far apart; nobody's is grey."""
+    limbs, joints = zip(*(draw.person_colours(skeleton, n) for n in range(4)), strict=True)
+    means = np.array([colours.mean(0) for colours in limbs])
+    apart = np.linalg.norm(means[:, None] - means, axis=-1)
+    assert apart[~np.eye(4, dtype=bool)].min() > 60
+    assert np.ptp(draw.person_colours(skeleton, -1)[1], axis=-1).max() == 0
+    people = np.concatenate([make_people(skeleton), make_people(skeleton) + (200, 0, 0)])
+    image = np.zeros((200, 400, 3), np.uint8)
+    drawn = draw.draw_people(image, people, skeleton, opacity=1.0, ids=[3, 1])
+    swapped = draw.draw_people(image, people[::-1], skeleton, opacity=1.0, ids=[1, 3])
+    np.testing.assert_array_equal(drawn, swapped)
+    for person, number in zip(people, (3, 1), strict=True):
+        x, y = np.round(person[-1, :2]).astype(int)
+        np.testing.assert_array_equal(drawn[y, x], joints[number][-1])

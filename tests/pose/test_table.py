@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from danceflax.errors import UserError
-from danceflax.pose.table import ANGLES, joint_angles, tabulate_people, write_table
+from danceflax.pose.table import ANGLES, check_format, joint_angles, tabulate_people, write_table
 from danceflax.skeleton import BODY25, COCO18
 
 
@@ -64,9 +64,10 @@ def test_angles():
     assert table.set_index("joint").angle["left_elbow"] == pytest.approx(90)
 
 
-def test_parquet_without_pyarrow_is_one_line(tmp_path, monkeypatch):
-    frames, ids, times = make_clip(np.random.default_rng(0))
+def test_formats(monkeypatch):
+    assert [check_format(name) for name in ("csv", "parquet")] == ["csv", "parquet"]
+    with pytest.raises(UserError, match="--table=xls: expected csv or parquet"):
+        check_format("xls")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"a\.parquet: Parquet needs pyarrow; pip install"):
-        write_table(tmp_path / "a.parquet", tabulate_people(frames, ids, times, COCO18))
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="--table=parquet: needs pyarrow; pip install"):
+        check_format("parquet")

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from conftest import shared_data
 
 from danceflax.data.frames import LetsDanceSource
-from danceflax.data.keypoint_files import read_keypoints
+from danceflax.data.keypoint_files import read_keypoints, read_numbered
 from danceflax.errors import BadSampleError, UserError
 from danceflax.prepare import frames, import_openpose
 from danceflax.skeleton import BODY25
@@ -173,3 +174,30 @@ def test_scaled_coordinates_are_refused_though_some_lie_beyond(tmp_path, low):
     write_json(tmp_path / "a_1_keypoints.json", people)
     with pytest.raises(BadSampleError, match="keypoint_scale 0"):
         import_openpose.scale_keypoints(tmp_path / "a_1_keypoints.json", (1.0, 1.0))
+
+
+def test_a_dancer_has_one_number_throughout(tmp_path):
+    """OpenPose numbers nobody: the real dancer is followed; a second import changes nothing; files
+    that have numbers keep them."""
+    source = shared_data("dance_clips", "demo_openpose_json", "demo-json")
+    (tmp_path / "images").mkdir()
+    for path in sorted(source.glob("*.json"))[140:200]:
+        stem = path.name.removesuffix("_keypoints.json")
+        cv2.imwrite(str(tmp_path / "images" / f"{stem}.jpg"), np.zeros((8, 8, 3), np.uint8))
+        (tmp_path / "json").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "json")
+    for root, json_folder in (("a", "json"), ("a", "json"), ("b", "a/keypoints/tap")):
+        if root == "b":  # what was imported, renamed as OpenPose does
+            json_folder = tmp_path / "numbered"
+            json_folder.mkdir(exist_ok=True)
+            for path in (tmp_path / "a/keypoints/tap").iterdir():
+                name = f"demo_{path.stem[-4:]:>012}_keypoints.json"
+                shutil.copy(path, json_folder / name)
+        found, _ = import_openpose.list_keypoints(tmp_path / json_folder)
+        count, faults = import_openpose.import_frames(
+            tmp_path / root, "tap", f"{CLIP}_000", found["demo"], tmp_path / "images"
+        )
+        assert count == 60 and not faults, faults
+        people = [read_numbered(p) for p in sorted((tmp_path / root / "keypoints/tap").iterdir())]
+        whole = [ids[(p[..., 2] > 0).sum(1) > 12] for p, _, ids in people]
+        assert set(np.concatenate(whole).tolist()) == {0}

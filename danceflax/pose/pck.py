@@ -1,0 +1,81 @@
+"""Percentage of correct keypoints: which joints are found, of which people.
+
+Figures are sums to add up over images, and then ratios.
+"""
+
+import numpy as np
+
+from danceflax.pose.metrics import TORSO_RATIO, match_people, oks, person_area
+from danceflax.skeleton import convert_joints
+
+# How far a body is tilted: degrees of its torso against upright, up to.
+TILTS = {"upright": 30, "leaning": 60, "lying": 120, "inverted": 180}
+
+
+def judge_joints(people_true, people_pred, skeleton, threshold=0.2):
+    """Which joints of one image's people are found.
+
+    A joint is correct within `threshold` torso lengths. The torso runs from the neck to the middle
+    of the hips (the shoulders' middle where a skeleton has no neck); where one of them is absent it
+    is taken as TORSO_RATIO times the square root of the person's area. Predictions are matched to
+    people by OKS, the best pair first, each used once; a person without a match has every joint
+    wrong.
+
+    Args:
+      people_true: [P, J, 3] (x, y, visibility); absent joints do not count.
+      people_pred: [Q, J, 3] (x, y, confidence), confidence 0 is a joint not found.
+
+    Returns:
+      ([P, J] bool, which joints are correct; [P, J] bool, which are labelled).
+    """
+    shape = (-1, skeleton.num_joints, 3)
+    true = np.asarray(people_true, float).reshape(shape)
+    pred = np.asarray(people_pred, float).reshape(shape)
+    labelled = true[..., 2] > 0
+    correct = np.zeros_like(labelled)
+    reach = threshold * torso_length(true, skeleton)
+    for i, k in match_people(oks(true, pred, skeleton.sigmas)):
+        distance = np.linalg.norm(true[i, :, :2] - pred[k, :, :2], axis=-1)
+        correct[i] = labelled[i] & (pred[k, :, 2] > 0) & (distance <= reach[i])
+    return correct, labelled
+
+
+def body_tilt(people, skeleton):
+    """[P] degrees from 0, upright, to 180, upside down: the angle between the torso, from neck to
+    hips, and the image's downward axis; NaN where an end of it is absent."""
+    ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
+    x, y = (ends[:, 1, :2] - ends[:, 0, :2]).T
+    return np.where((ends[..., 2] > 0).all(1), np.degrees(np.arctan2(np.abs(x), y)), np.nan)
+
+
+def sum_by_tilt(people_true, correct, labelled, skeleton):
+    """[T, 2] sums of joints (correct, labelled) of the people of each of TILTS."""
+    kind = np.searchsorted(list(TILTS.values()), body_tilt(people_true, skeleton))
+    sums = np.stack([correct.sum(1), labelled.sum(1)], -1).astype(float)
+    return np.stack([sums[kind == k].sum(0) for k in range(len(TILTS))])
+
+
+def tilt_metrics(sums):
+    """{PCK/tilt/upright...} of `sum_by_tilt` over all images; tilts nobody has are left out."""
+    return {
+        f"PCK/tilt/{name}": float(right / total)
+        for name, (right, total) in zip(TILTS, sums, strict=True)
+        if total
+    }
+
+
+def pck_metrics(correct, count, skeleton):
+    """{PCK, PCK/joint...} of the sums over all images; joints never labelled are left out."""
+    metrics = {"PCK": float(np.sum(correct) / max(np.sum(count), 1))}
+    for name, right, total in zip(skeleton.joints, correct, count, strict=True):
+        if total:
+            metrics[f"PCK/{name}"] = float(right / total)
+    return metrics
+
+
+def torso_length(people, skeleton):
+    """[P] px from the neck to the middle of the hips, see `judge_joints`."""
+    ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
+    length = np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=-1)
+    known = (ends[..., 2] > 0).all(1) & (length > 0)
+    return np.where(known, length, TORSO_RATIO * np.sqrt(person_area(people)))
