@@ -13,9 +13,10 @@ from danceflax.training.pretrained import load_checkpoint
 __all__ = ["create_model", "load_checkpoint", "load_predictor"]
 
 
-def load_predictor(
-    path: str | os.PathLike, **options: Any
-) -> PosePredictor | DancePredictor | SequencePredictor:
+Predictor = PosePredictor | DancePredictor | SequencePredictor
+
+
+def load_predictor(path: str | os.PathLike, **options: Any) -> Predictor:
     """A checkpoint, ready to be used: predictor(image) -> (people, scores) of a pose network,
     predictor(video) -> probabilities of a classifier.
 

@@ -105,12 +105,7 @@ def needed(inputs):
 def make_augment(classifier, augment):
     """The transform (record, rng) -> item of training, by `config.augment`."""
     if PEOPLE in classifier.inputs["streams"]:
-        return functools.partial(
-            augment_people,
-            augment=augment,
-            skeleton=classifier.skeleton,
-            **_reading_people(classifier),
-        )
+        return functools.partial(augment_people, augment=augment, **_reading_people(classifier))
     return functools.partial(augment_clip, augment=augment, **_reading(classifier))
 
 

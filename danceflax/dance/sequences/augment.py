@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from danceflax.dance.sequences.body import Body, normalise, torso_pixels
+from danceflax.dance.sequences.body import Body, normalise
 from danceflax.dance.sequences.people import prominence, resample
 from danceflax.errors import BadSampleError
-from danceflax.skeleton import Skeleton
 
 LEAST_PART = 0.5  # of a window that a clip must fill
 RIVALS = 0.5  # of the first person's prominence: whom training takes for the dancer as well
@@ -29,7 +28,6 @@ def augment_people(
     clip: Mapping[str, Any],
     people: Mapping[str, Any],
     augment: Mapping[str, Any],
-    skeleton: Skeleton,
     body: Body,
 ) -> dict[str, np.ndarray]:
     """A random window of a record of `PeopleSource`, for training.
@@ -40,7 +38,7 @@ def augment_people(
       clip: `config.clip`.
       people: `config.streams.people`.
       augment: `config.augment`; see configs/sequence.py.
-      skeleton, body: of the people.
+      body: of the people.
 
     Raises:
       BadSampleError: the clip is much shorter than a window.
@@ -53,8 +51,11 @@ def augment_people(
     window = resample(found, record["times"], wanted, people["longest_gap"])
     window = _choose(window, people["max_people"], rng)
     for p in range(window.shape[1]):
-        window[:, p] = _vary(window[:, p], rng, augment, skeleton, body)
-    return _item(normalise(window, body), record)
+        window[:, p] = _turn(window[:, p], rng, augment, body)
+    window = normalise(window, body)
+    for p in range(window.shape[1]):
+        window[:, p] = _blur(window[:, p], rng, augment, body)
+    return _item(window, record)
 
 
 def read_windows(
@@ -102,6 +103,8 @@ def place_windows(record, clip, tempo=1.0):
 def _choose(window, max_people, rng=None):
     """The most prominent people of a window [T, P, J, 3]; with rng in an order of chance, of those
     who are nearly as prominent as the first."""
+    if window.shape[1] == max_people:
+        return window
     seen = prominence(window)
     order = np.argsort(-seen, kind="stable")
     order = order[seen[order] > 0]
@@ -120,26 +123,30 @@ def _lose(people, rng, joints, frames):
     return np.where(kept[..., None], people, np.float32(0))
 
 
-def _vary(person, rng, augment, skeleton, body):
-    """One person [T, J, 3] mirrored, squeezed, turned, with noisy joints and some masked."""
-    seen = person[..., 2] > 0
-    xy = person[..., :2].astype(float)
-    length = torso_pixels(person, body)
+def _turn(person, rng, augment, body):
+    """One person [T, J, 3] as another camera sees them: mirrored, squeezed, turned."""
     if rng.random() < augment["flip"]:
-        xy, seen = xy[:, skeleton.flip] * (-1, 1), seen[:, skeleton.flip]
+        person = person[:, body.flip] * np.float32([-1, 1, 1])
     angle = np.radians(rng.uniform(-1, 1) * augment["rotation"])
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     squeeze = np.exp(rng.uniform(-1, 1) * augment["squeeze"])
-    xy = xy @ turn.T * (squeeze, 1)
-    sigmas = np.asarray(skeleton.sigmas) / np.mean(skeleton.sigmas)
-    noise = rng.random() * augment["noise"] * length * sigmas[:, None]
-    xy = xy + rng.standard_normal(xy.shape) * noise
-    masked = rng.random(xy.shape[1]) < rng.random() * augment["masked_joints"]
-    length, frames = round(rng.random() * augment["masked_time"] * len(xy)), np.arange(len(xy))
-    first = rng.integers(len(xy) - length + 1)
-    hidden = (frames >= first) & (frames < first + length)
-    seen = seen & ~masked & ~hidden[:, None]
-    return np.concatenate([xy, 2.0 * seen[..., None]], -1) * seen[..., None]
+    cos, sin = np.cos(angle), np.sin(angle)
+    camera = np.diag([0.0, 0.0, 1.0])
+    camera[:2, :2] = [[squeeze * cos, sin], [-squeeze * sin, cos]]
+    return person @ camera.astype(np.float32)
+
+
+def _blur(person, rng, augment, body):
+    """One normalised person [T, J, 3] as a network finds them: joints moved, and some hidden."""
+    frames, joints = person.shape[:2]
+    noise = rng.random() * augment["noise"] * body.blur
+    moved = person.copy()
+    moved[..., :2] += rng.standard_normal((frames, joints, 2)) * noise[:, None]
+    masked = rng.random(joints) < rng.random() * augment["masked_joints"]
+    length = round(rng.random() * augment["masked_time"] * frames)
+    first = rng.integers(frames - length + 1)
+    hidden = np.zeros((frames, 1, 1), bool)
+    hidden[first : first + length] = True
+    return np.where((person[..., 2:] > 0) & ~masked[:, None] & ~hidden, moved, np.float32(0))
 
 
 def _item(people, record):

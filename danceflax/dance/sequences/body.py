@@ -21,12 +21,16 @@ class Body(NamedTuple):
       centre: the joints whose mean is the middle of the body: the hips.
       ends: hands and feet, else the tree's ends.
       top: the joints whose mean is the torso's other end: the shoulders.
+      flip: [J] int, the joint that each becomes in a mirrored image.
+      blur: [J], how much worse than the mean joint each is found: by the OKS sigmas.
     """
 
     parents: tuple[int, ...]
     centre: tuple[int, ...]
     ends: tuple[int, ...]
     top: tuple[int, ...]
+    flip: np.ndarray
+    blur: np.ndarray
 
 
 def make_body(skeleton: Skeleton) -> Body:
@@ -55,7 +59,8 @@ def make_body(skeleton: Skeleton) -> Body:
         parents[joint] = min([joint, *nearer], key=lambda j: (steps[root, j], j != joint))
     ends = tuple(skeleton.joints.index(name) for name in ENDS if name in skeleton.joints)
     ends = ends or tuple(sorted(set(range(len(parents))) - set(parents)))
-    return Body(tuple(parents), centre, ends, top)
+    blur = np.asarray(skeleton.sigmas) / np.mean(skeleton.sigmas)
+    return Body(tuple(parents), centre, ends, top, skeleton.flip, blur)
 
 
 def _count_steps(skeleton):
@@ -91,16 +96,6 @@ def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndar
         result[:, p, :, :2] = np.where(seen[..., None], placed, 0.0)
         result[:, p, :, 2] = seen
     return result
-
-
-def torso_pixels(people: Float[np.ndarray, "T J 3"], body: Body) -> float:
-    """The median length of one person's torso; the spread of the joints if it is never seen."""
-    placed = normalise(people[:, None], body)[:, 0]
-    seen = placed[..., 2] > 0
-    if not seen.any():
-        return 0.0
-    spread = placed[seen][:, :2].std()
-    return float(people[seen][:, :2].std() / max(spread, LEAST_LENGTH))
 
 
 def _mean_of(xy, seen, joints):

@@ -21,6 +21,7 @@ from danceflax.data.keypoint_files import read_keypoints
 from danceflax.errors import UserError
 from danceflax.io.videos import read_video
 from danceflax.pose.predict import PosePredictor
+from danceflax.training.pretrained import load_checkpoint
 
 LEAST_SEEN = 0.5  # of a window's frames, for it to count
 OVERLAP = 2  # windows over a moment
@@ -76,7 +77,7 @@ class SequencePredictor:
       skeleton: of the people.
 
     Raises:
-      UserError: neither `pose` nor `keypoints` is given, or both; the checkpoint reads no sequences.
+      UserError: not one of `pose` and `keypoints` is given; the checkpoint reads no sequences.
     """
 
     def __init__(
@@ -98,8 +99,6 @@ class SequencePredictor:
                 "--keypoints, a folder of OpenPose JSON of the same video"
             )
         if isinstance(pose, str | os.PathLike):
-            from danceflax.training.pretrained import load_checkpoint
-
             pose = PosePredictor(*load_checkpoint(pose))
         self.skeleton, self._body = classifier.skeleton, make_body(classifier.skeleton)
         self._clip, self._options = classifier.inputs["clip"], classifier.inputs["people"]
@@ -199,7 +198,7 @@ def join_answers(dancers: list[Dancer]) -> Float[np.ndarray, " C"]:
 
 
 def timeline_rows(dancers: list[Dancer], class_names: list[str]) -> list[list]:
-    """The rows of the timeline's CSV: a window each, its seconds, its dance and all probabilities."""
+    """The rows of the timeline's CSV: a window each, its seconds, its dance, all probabilities."""
     rows = [["dancer", "start", "end", "dance", *class_names]]
     for dancer in dancers:
         for (start, end), found in zip(dancer.spans, dancer.probabilities, strict=True):
