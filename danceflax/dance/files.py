@@ -1,0 +1,151 @@
+"""What a classifier says of video files, written: answers as JSON and CSV, timelines, drawings."""
+
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from danceflax.dance.draw import draw_names, draw_prediction, draw_timeline
+from danceflax.dance.predict import DancePredictor, Window
+from danceflax.dance.sequences.predict import SequencePredictor, join_answers, timeline_rows
+from danceflax.errors import UserError
+from danceflax.io.console import console, show_progress, track
+from danceflax.io.files import require_free, write_csv, write_json
+from danceflax.io.videos import VideoWriter, read_video
+from danceflax.people import keypoint_boxes
+
+
+def name_dances(
+    predictor: DancePredictor, videos: Sequence[pathlib.Path], output: pathlib.Path, **options: Any
+) -> list[str]:
+    """Writes <name>_classes.json and <name>.mp4 of each video; see `_name_videos`."""
+
+    def name(path, draw):
+        windows = predictor.stream(path, frames=draw)
+        if draw:
+            windows = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
+        return np.mean([window.probabilities for window in windows], 0), {}
+
+    return _name_videos(name, predictor.class_names, videos, output, (), **options)
+
+
+def name_dancers(
+    predictor: SequencePredictor,
+    videos: Sequence[pathlib.Path],
+    output: pathlib.Path,
+    *,
+    top: int = 5,
+    **options: Any,
+) -> list[str]:
+    """Writes <name>_classes.json, <name>_timeline.csv and .png and <name>.mp4 of each video, by its
+    keypoints; see `_name_videos`."""
+    names = predictor.class_names
+
+    def name(path, draw):
+        with show_progress(path.name, "frames") as progress:
+            total = read_video(path).count
+            followed = predictor.follow(path, lambda done: progress(done, total))
+        dancers = predictor.find_dancers(followed, str(path))
+        write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
+        curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
+        draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
+        if draw:
+            _draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
+        each = [
+            {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, top)}
+            for d in dancers
+        ]
+        return join_answers(dancers), {"dancers": each}
+
+    endings = ("_timeline.csv", "_timeline.png")
+    return _name_videos(name, names, videos, output, endings, top=top, **options)
+
+
+def list_best(
+    probabilities: Float[np.ndarray, " C"], names: Sequence[str], count: int
+) -> list[dict[str, Any]]:
+    """[{"label", "probability"}] of the likeliest classes."""
+    best = (-probabilities).argsort(kind="stable")[:count]
+    return [{"label": names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+
+
+def _name_videos(
+    name: Callable,
+    names: Sequence[str],
+    videos: Sequence[pathlib.Path],
+    output: pathlib.Path,
+    endings: Sequence[str],
+    *,
+    top: int = 5,
+    draw: bool = True,
+    overwrite: bool = False,
+    table: bool = False,
+) -> list[str]:
+    """Names the dance of each video and writes what was found.
+
+    Args:
+      name: (path, draw) -> (probabilities of the classes, what else the JSON file is to hold).
+      names: of the classes.
+      videos: the files.
+      output: the folder to write to.
+      endings: of the other files that `name` writes of a video.
+      top: how many classes to list.
+      draw: write the videos with what was found.
+      overwrite: replace files that are there.
+      table: write classes.csv of one video as well.
+
+    Returns:
+      Messages about the videos that cannot be read.
+
+    Raises:
+      UserError: a file is there already.
+    """
+    endings = ["_classes.json", *endings] + [".mp4"] * draw
+    written = [output / f"{path.stem}{ending}" for path in videos for ending in endings]
+    require_free([*written, output / "classes.csv"], overwrite)
+    rows, faults, count = [], [], min(top, len(names))
+    for path in videos:
+        try:
+            probabilities, more = name(path, draw)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        best = list_best(probabilities, names, count)
+        write_json(output / f"{path.stem}_classes.json", {"input": str(path), "top": best} | more)
+        each = [f"dancer {d['dancer']} {d['top'][0]['label']}" for d in more.get("dancers", ())]
+        listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in best)
+        console.print(f"{path.name}: {listed}" + (f" ({', '.join(each)})" if each else ""))
+        rows.append([str(path), *(value for item in best for value in item.values())])
+    if len(videos) > 1 or table:
+        columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
+        write_csv(output / "classes.csv", [["input", *columns], *rows])
+    console.print(f"{len(rows)} of {len(videos)} videos: see {output}")
+    return faults
+
+
+def _draw_running(windows: Iterable[Window], names, path):
+    """Writes the video with the three best classes of the window that each frame lies in, and
+    passes the windows on."""
+    with VideoWriter(path) as video:
+        for window in track(windows, None, path.stem, "windows"):
+            best = np.argsort(-window.probabilities, kind="stable")[:3]
+            for time, frame in window.frames:
+                labels = [names[k] for k in best]
+                drawn = draw_prediction(frame, labels, window.probabilities[best])
+                video.write(drawn, time, window.fps)
+            yield window
+
+
+def _draw_dancers(path, followed, dancers, names, output):
+    """Writes the video with each dancer's number and dance of the moment."""
+    opened = read_video(path)
+    with VideoWriter(output) as video:
+        for number, (time, frame) in enumerate(opened):
+            people = followed.people[number][[d.person for d in dancers]]
+            labels = [
+                f"{d.number} {names[d.at(time).argmax()]}" if (person[:, 2] > 0).any() else ""
+                for d, person in zip(dancers, people, strict=True)
+            ]
+            video.write(draw_names(frame, keypoint_boxes(people), labels), time, opened.fps)
