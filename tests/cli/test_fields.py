@@ -13,6 +13,7 @@ VARIANTS = {
     "i3d.py": ("rgb", "rgb+flow+pose", "flow+pose,demo"),
     "c3d.py": ("flow", "pose,demo"),
     "frames.py": ("openpose", "rgb,demo"),
+    "sequence.py": ("rhythm", "stgcn", "transformer", "gru", "posec3d,demo"),
 }
 
 
