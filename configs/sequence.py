@@ -59,7 +59,9 @@ def get_config(variant="rhythm"):
     if name == "transformer":
         config.model.tokens = "frames"  # frames (all joints), joints (one each)
         config.model.patch = 2  # frames a token
-        config.model.width, config.model.layers, config.model.heads = 128, 4, 4
+        config.model.width = 128  # channels of a token
+        config.model.layers = 4  # encoder blocks
+        config.model.heads = 4  # of the attention
         network.lr = 5e-4
     if name == "gru":
         config.model.width, config.model.layers = 128, 2  # of the states; recurrent layers
