@@ -13,8 +13,11 @@ import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from danceflax.errors import UserError
 
@@ -64,26 +67,26 @@ class Skeleton:
     sigmas: tuple[float, ...]
 
     @property
-    def num_joints(self):
+    def num_joints(self) -> int:
         return len(self.joints)
 
     @property
-    def num_heatmaps(self):
+    def num_heatmaps(self) -> int:
         """Joints and the background."""
         return len(self.joints) + 1
 
     @property
-    def num_pafs(self):
+    def num_pafs(self) -> int:
         return 2 * len(self.limbs)
 
     @property
-    def flip(self):
-        """[J] int: the joint that joint j becomes in a mirrored image."""
+    def flip(self) -> Int[np.ndarray, " J"]:
+        """The joint that joint j becomes in a mirrored image."""
         return np.array([self.joints.index(mirror_name(name)) for name in self.joints])
 
     @property
-    def limb_flip(self):
-        """([L] int, [L] float): limb k's limb in a mirrored image, and +1 or -1 if reversed."""
+    def limb_flip(self) -> tuple[Int[np.ndarray, " L"], Float[np.ndarray, " L"]]:
+        """Limb k's limb in a mirrored image, and +1 or -1 if reversed."""
         flip = self.flip
         index, sign = [], []
         for a, b in self.limbs:
@@ -94,20 +97,20 @@ class Skeleton:
         return np.array(index), np.array(sign, np.float32)
 
     @property
-    def redundant(self):
-        """[L] bool in limb order: limbs earlier in `assembly` already reach both joints."""
+    def redundant(self) -> Bool[np.ndarray, " L"]:
+        """In limb order, whether limbs earlier in `assembly` already reach both joints."""
         reached, result = set(), np.zeros(len(self.limbs), bool)
         for k in self.assembly:
             result[k] = reached.issuperset(self.limbs[k])
             reached.update(self.limbs[k])
         return result
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
-    def from_dict(cls, data, where="skeleton"):
+    def from_dict(cls, data: Mapping[str, Any], where: str = "skeleton") -> "Skeleton":
         """Builds a skeleton from `{name, joints, limbs, assembly?, sigmas?}`; `limbs` may pair
         names or indices.
 
@@ -147,7 +150,7 @@ class Skeleton:
         return cls(data["name"], joints, limbs, assembly, sigmas)
 
 
-def mirror_name(joint):
+def mirror_name(joint: str) -> str:
     """The name of a joint in a mirrored image: left_x <-> right_x; others mirror themselves."""
     for side, other in (("left_", "right_"), ("right_", "left_")):
         if joint.startswith(side):
@@ -155,23 +158,25 @@ def mirror_name(joint):
     return joint
 
 
-def default_sigma(joint):
+def default_sigma(joint: str) -> float:
     """OKS sigma of a joint name; unknown names get the hip's, the most lenient."""
     return SIGMAS.get(joint.removeprefix("left_").removeprefix("right_"), SIGMAS["hip"])
 
 
-def convert_joints(people, source, target):
+def convert_joints(
+    people: Float[np.ndarray, "P J 3"], source: Sequence[str], target: Sequence[str]
+) -> tuple[Float[np.ndarray, "P N 3"], Bool[np.ndarray, " N"]]:
     """Re-orders keypoints from one joint list to another; derives neck and mid-hip if lacking.
 
     A derived joint exists only where both its sources do; its visibility is the lower one.
 
     Args:
-      people: [P, len(source), 3] (x, y, v).
-      source, target: joint names.
+      people: (x, y, v).
+      source, target: joint names, J and N.
 
     Returns:
-      [P, len(target), 3] float32 keypoints; a joint that the source cannot give is (0, 0, ABSENT).
-      [len(target)] bool, whether the source labels that joint at all.
+      float32 keypoints; a joint that the source cannot give is (0, 0, ABSENT); and whether the
+      source labels that joint at all.
     """
     first, second, labelled = _joint_sources(tuple(source), tuple(target))
     people = np.asarray(people, np.float32).reshape(-1, len(source), 3)
@@ -198,7 +203,7 @@ def _joint_sources(source, target):
     return first, second, np.array(labelled, bool)
 
 
-def load(name):
+def load(name: str) -> Skeleton:
     """Returns the skeleton of that name (a key of `SKELETONS`), or the one in that JSON file."""
     if name in SKELETONS:
         return SKELETONS[name]

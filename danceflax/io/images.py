@@ -24,8 +24,10 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
 
 
-def read_image(path, where=None):
-    """Returns the image file as uint8 [H, W, 3] RGB, turned upright as its EXIF data says.
+def read_image(
+    path: str | os.PathLike, where: str | os.PathLike | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Returns the image file as RGB, turned upright as its EXIF data says.
 
     Args:
       path: the file.
@@ -96,7 +98,7 @@ def find_image(path: str | os.PathLike) -> str:
     return next(filter(os.path.exists, others), path)
 
 
-def read_bytes(path, where):
+def read_bytes(path: str | os.PathLike, where: str | os.PathLike) -> bytes:
     """A file's bytes. Raises BadSampleError: it cannot be read."""
     try:
         return files.read_bytes(path, MAX_BYTES)
@@ -104,7 +106,7 @@ def read_bytes(path, where):
         raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
 
 
-def decode_image(data, where):
+def decode_image(data: bytes, where: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
     """`read_image` of a file's bytes; `where` is what error messages call it."""
     if not data:
         raise _bad("empty", where, "the file is empty; extract or download it again")

@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -52,7 +53,7 @@ def read_video(path: str | os.PathLike) -> "Video":
 class Video:
     """An open video; iterating once gives (seconds from its first frame, frame), as it decodes.
 
-    Frames are uint8 [H, W, 3] RGB, upright, and none is kept. What cannot be decoded is left out:
+    Frames are RGB, upright, and none is kept. What cannot be decoded is left out:
     the times then have a gap, and `lost` counts it.
 
     Attributes:
@@ -63,7 +64,9 @@ class Video:
       lost: once all is read: how many frames are damaged or not there.
     """
 
-    def __init__(self, path, container, stream):
+    def __init__(
+        self, path: pathlib.Path, container: av.container.InputContainer, stream: av.VideoStream
+    ):
         self.path, self._container, self._stream = path, container, stream
         stream.thread_type = "AUTO"
         self.fps = _find_rate(path, stream)
@@ -167,7 +170,7 @@ class VideoWriter:
         self._container = self._shape = None
         self._count, self._tick = 0, -1
 
-    def __enter__(self):
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def write(
@@ -199,7 +202,7 @@ class VideoWriter:
         self._container.mux(self._stream.encode(picture))
         self._count += 1
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if self._container is None:
             self._file.close()
             if kind is None:

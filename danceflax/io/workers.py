@@ -6,13 +6,20 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import cv2
 
 from danceflax.errors import UserError
 
 
-def run_tasks(function, tasks, workers=None, progress=None):
+def run_tasks(
+    function: Callable[[Any], Any],
+    tasks: Iterable,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator:
     """Yields function(task) for each task, in order.
 
     Args:

@@ -6,15 +6,19 @@ ray a pixel. Nothing here knows of the dance.
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from danceflax.prepare.synthetic import textures
+from danceflax.prepare.synthetic.camera import Camera
 from danceflax.prepare.synthetic.ink import draw_colour, hsv, smooth_noise, to_bytes
 from danceflax.prepare.synthetic.props import place_decoys
 from danceflax.prepare.synthetic.textures import CEILING, TEXELS
 
 
-def paint_background(rng, camera, scale):
-    """Draws a place; returns uint8 [scale H, scale W, 4]: RGB and zeros for the owner."""
+def paint_background(
+    rng: np.random.Generator, camera: Camera, scale: int
+) -> UInt8[np.ndarray, "H W 4"]:
+    """Draws a place, `scale` times as fine as the picture: RGB and zeros for the owner."""
     kind = rng.choice(["room", "stage", "outdoors", "studio"], p=[0.45, 0.2, 0.2, 0.15])
     if kind == "studio":
         image = _paint_studio(rng, camera, scale)

@@ -7,6 +7,7 @@ a single frame says nothing about it. The amplitudes come from the same distribu
 """
 
 import numpy as np
+from jaxtyping import Float
 
 CHANNELS = "steps hips bounce left_arm right_arm twist head turn travel".split()
 
@@ -45,15 +46,17 @@ STYLE = {
 }  # fmt: skip
 
 
-def sample_style(rng, people):
-    """Draws the dancers' amplitudes: a dict of [people, 1] arrays that broadcast against time."""
+def sample_style(rng: np.random.Generator, people: int) -> dict[str, Float[np.ndarray, "P 1"]]:
+    """Draws the dancers' amplitudes; they broadcast against time."""
     return {name: rng.uniform(low, high, (people, 1)) for name, (low, high) in STYLE.items()}
 
 
-def sample_phases(rng, dance, people, frames, fps):
+def sample_phases(
+    rng: np.random.Generator, dance: str, people: int, frames: int, fps: float
+) -> dict[str, Float[np.ndarray, "P T"]]:
     """Draws where the dancers of a clip begin and lets them dance.
 
-    Returns a dict of channel -> [people, frames] phases in radians. The draws do not depend on the
+    Returns each channel's phases in radians. The draws do not depend on the
     dance: with equal generators, two dances share their first frame.
     """
     start = rng.uniform(0, 2 * np.pi, (people, len(CHANNELS), 1))

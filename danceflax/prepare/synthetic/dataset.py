@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -65,17 +66,17 @@ def run(
 
 
 def write_dataset(
-    root,
+    root: str | os.PathLike,
     *,
-    seed=0,
-    clips_per_dance=None,
-    frames_per_clip=32,
-    fps=12.5,
-    size=(256, 256),
-    max_people=4,
-    workers=None,
-    progress=None,
-):
+    seed: int = 0,
+    clips_per_dance: Mapping[str, int] | None = None,
+    frames_per_clip: int = 32,
+    fps: float = 12.5,
+    size: Sequence[int] = (256, 256),
+    max_people: int = 4,
+    workers: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> pathlib.Path:
     """Renders a set of dance clips: frames, keypoints and both kinds of split files.
 
     Every clip has dancers, clothes, a place and a camera of its own, so the splits share none. The
@@ -89,8 +90,7 @@ def write_dataset(
 
     Args:
       root: the folder to make. A complete set that the same arguments wrote is left as it is.
-      seed: int.
-      clips_per_dance: dict of split name -> clips of each dance; by default CLIPS_PER_DANCE.
+      clips_per_dance: clips of each dance, by split; by default CLIPS_PER_DANCE.
       frames_per_clip, fps: length of a clip in frames, and frames per second.
       size: (width, height) in pixels.
       max_people: at most this many dancers in a picture, 1 to 4.
@@ -98,7 +98,7 @@ def write_dataset(
       progress: called as progress(done, total) after every clip.
 
     Returns:
-      pathlib.Path of the root.
+      The root.
 
     Raises:
       UserError: an argument is out of range, the root holds something else, or cannot be written.

@@ -5,14 +5,17 @@ z = 0. A dancer of heading 0 faces +y and has the left hand at -x. Every array o
 [people, frames, 3].
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from jaxtyping import Float
 
 UP = np.array([0.0, 0.0, 1.0])
 SIDES = {"left": -1.0, "right": 1.0}
 
 
-def sample_body(rng, people):
-    """Draws body shapes: a dict of [people, 1] arrays; lengths are shares of the height."""
+def sample_body(rng: np.random.Generator, people: int) -> dict[str, Float[np.ndarray, "P 1"]]:
+    """Draws body shapes; lengths are shares of the height."""
     draw = lambda low, high: rng.uniform(low, high, (people, 1))  # noqa: E731
     return {
         "height": draw(1.5, 1.9),  # metres
@@ -28,16 +31,21 @@ def sample_body(rng, people):
     }
 
 
-def pose_figure(body, style, phases, home):
+def pose_figure(
+    body: Mapping[str, Float[np.ndarray, "P 1"]],
+    style: Mapping[str, Float[np.ndarray, "P 1"]],
+    phases: Mapping[str, Float[np.ndarray, "P T"]],
+    home: Float[np.ndarray, "P 2"],
+) -> dict[str, Float[np.ndarray, "P T 3"]]:
     """Places the points of every dancer's body.
 
     Args:
-      body, style: dicts of [P, 1] from `sample_body` and `choreography.sample_style`.
-      phases: dict of [P, T] from `choreography.sample_phases`.
-      home: [P, 2] where on the floor each one dances.
+      body, style: from `sample_body` and `choreography.sample_style`.
+      phases: from `choreography.sample_phases`.
+      home: where on the floor each one dances.
 
     Returns:
-      dict of name -> [P, T, 3] in metres: the COCO joints and the points that carry the looks.
+      Points in metres by name: the COCO joints and the points that carry the looks.
     """
     height = body["height"][..., None]
     sin = {name: np.sin(phase) for name, phase in phases.items()}

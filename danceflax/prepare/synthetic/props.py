@@ -2,7 +2,9 @@
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
+from danceflax.prepare.synthetic.camera import Camera
 from danceflax.prepare.synthetic.ink import (
     draw_colour,
     fill_box,
@@ -12,7 +14,13 @@ from danceflax.prepare.synthetic.ink import (
 )
 
 
-def place_decoys(rng, image, camera, scale, kind):
+def place_decoys(
+    rng: np.random.Generator,
+    image: UInt8[np.ndarray, "H W 3"],
+    camera: Camera,
+    scale: int,
+    kind: str,
+) -> None:
     """Stands lamps, plants, balloons, loudspeakers and coat racks behind the dancers."""
     choices = [_lamp, _plant, _speaker, _coat_rack, _balloons]
     for _ in range(rng.integers(0, 4)):
@@ -23,7 +31,9 @@ def place_decoys(rng, image, camera, scale, kind):
         )
 
 
-def sample_foreground(rng, camera, scale):
+def sample_foreground(
+    rng: np.random.Generator, camera: Camera, scale: int
+) -> UInt8[np.ndarray, "H W 4"] | None:
     """Draws what stands between the camera and the dancers: RGBA with alpha 255 where it is, or
     None, most often."""
     if rng.random() > 0.3:

@@ -5,10 +5,12 @@ polygons, painted from back to front at twice the resolution into four channels:
 and the owner of the pixel, who is asked which joints the camera sees.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from danceflax.prepare.synthetic import (
     backdrop,
@@ -30,7 +32,15 @@ TONES = np.array([(1.0, 0.0, 0.72), (0.76, 0.18, 0.92), (0.45, 0.34, 1.06)])
 CROWD = (0.4, 0.3, 0.2, 0.1)  # how often 1, 2, 3, 4 people dance together
 
 
-def render_clip(seed, dance, frames, fps, size, *, max_people=4):
+def render_clip(
+    seed: int | Sequence[int],
+    dance: str,
+    frames: int,
+    fps: float,
+    size: Sequence[int],
+    *,
+    max_people: int = 4,
+) -> tuple[UInt8[np.ndarray, "T H W 3"], Float[np.ndarray, "T P 17 3"]]:
     """Renders a clip of people who dance `dance`, each in their own phase.
 
     All that the dance does not decide (dancers, clothes, place, camera, light, and where in their
@@ -38,14 +48,13 @@ def render_clip(seed, dance, frames, fps, size, *, max_people=4):
     the same seed are equal.
 
     Args:
-      seed: int or sequence of ints.
       dance: one of `choreography.DANCES`.
       frames, fps: length T of the clip and frames per second.
       size: (width, height) in pixels.
       max_people: at most this many dancers, 1 to 4; the first is the main one.
 
     Returns:
-      (uint8 [T, H, W, 3] RGB, float32 [T, P, 17, 3] COCO-17 (x, y, visibility) in pixels). A joint
+      RGB frames and the people's COCO-17 joints (x, y, visibility) in pixels, float32. A joint
       outside the picture or hidden by another dancer or the foreground is (0, 0, 0).
     """
     stage, cast, move, film_rng = (

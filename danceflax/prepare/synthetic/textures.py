@@ -1,7 +1,8 @@
-"""Procedural textures of floors and walls: uint8 RGB, TEXELS pixels a metre."""
+"""Procedural textures of floors and walls: RGB, TEXELS pixels a metre."""
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from danceflax.prepare.synthetic.ink import (
     draw_colour,
@@ -12,11 +13,12 @@ from danceflax.prepare.synthetic.ink import (
     to_bytes,
 )
 
+Texture = UInt8[np.ndarray, "H W 3"]
 TEXELS = 48  # texture pixels per metre
 CEILING = 3.2  # metres
 
 
-def planks(rng):
+def planks(rng: np.random.Generator) -> Texture:
     """4 m x 4 m of boards."""
     side, rows = 4 * TEXELS, int(rng.choice([16, 24, 32]))
     wood = hsv(rng.uniform(0.04, 0.11), rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.85))
@@ -31,7 +33,7 @@ def planks(rng):
     return to_bytes(image if rng.random() < 0.5 else image.swapaxes(0, 1))
 
 
-def tiles(rng):
+def tiles(rng: np.random.Generator) -> Texture:
     side, count = 4 * TEXELS, int(rng.choice([4, 6, 8]))
     a, b = draw_colour(rng, 0.4, (0.5, 1.0)), draw_colour(rng, 0.5, (0.1, 0.7))
     if rng.random() < 0.4:
@@ -44,20 +46,20 @@ def tiles(rng):
     return to_bytes(image)
 
 
-def carpet(rng):
+def carpet(rng: np.random.Generator) -> Texture:
     side = 4 * TEXELS
     cloud = smooth_noise(rng, (side, side), 10) * 7 + rng.normal(0, 7, (side, side))
     return to_bytes(draw_colour(rng, 0.7, (0.2, 0.8)) + cloud[..., None])
 
 
-def grass(rng):
+def grass(rng: np.random.Generator) -> Texture:
     side = 4 * TEXELS
     green = hsv(rng.uniform(0.2, 0.38), rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.7))
     cloud = smooth_noise(rng, (side, side), 6) * 16 + rng.normal(0, 16, (side, side))
     return to_bytes(green + cloud[..., None])
 
 
-def wallpaper(rng):
+def wallpaper(rng: np.random.Generator) -> Texture:
     """16 m of wall: plain, striped, dotted, brick or panelled, with skirting, pictures, windows."""
     height, width = int(CEILING * TEXELS), 16 * TEXELS
     paint = draw_colour(rng, 0.5, (0.45, 1.0))
@@ -110,7 +112,7 @@ def _picture(rng, image, x, y, w, h):
             cv2.circle(image, centre, round(0.18 * min(w, h)), ink(draw_colour(rng, 0.9)), -1)
 
 
-def curtain(rng):
+def curtain(rng: np.random.Generator) -> Texture:
     height, width = int(CEILING * TEXELS), 16 * TEXELS
     cloth = draw_colour(rng, 0.95, (0.15, 0.7))
     x = np.arange(width) / TEXELS
@@ -119,7 +121,7 @@ def curtain(rng):
     return to_bytes(image)
 
 
-def skyline(rng):
+def skyline(rng: np.random.Generator) -> Texture:
     """64 m of sky and of hills or houses, at a quarter of the other textures' scale."""
     height, width = int(CEILING * TEXELS), 16 * TEXELS
     top = hsv(rng.uniform(0.5, 0.65), rng.uniform(0.2, 0.6), rng.uniform(0.5, 1.0))

@@ -5,9 +5,11 @@ tapered limb, six a torso, one an eye. The lists below are all there is to a dan
 """
 
 import colorsys
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 SKINS = [
     (244, 208, 177),
@@ -39,8 +41,10 @@ class Part(NamedTuple):
     bulk: float = 0.0
 
 
-def dress(rng, body, person):
-    """Draws the clothes and the face of one person; returns a list of Parts in no special order."""
+def dress(
+    rng: np.random.Generator, body: Mapping[str, Float[np.ndarray, "P 1"]], person: int
+) -> list[Part]:
+    """Draws the clothes and the face of one person, in no special order."""
     height = float(body["height"][person, 0])
     girth = float(body["girth"][person, 0])
     head = float(body["head"][person, 0]) * height
