@@ -1,7 +1,9 @@
 """Tensors of a published file to the variables of a network here: all of them, or an error."""
 
+import os
 import re
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,20 +28,27 @@ class Row(NamedTuple):
     shape: tuple
 
 
-def convert(tensors, model, target, where, bgr=False, channels_last=False):
+def convert(
+    tensors: Mapping[str, np.ndarray],
+    model: str,
+    target: Mapping[str, Sequence[int]],
+    where: str | os.PathLike,
+    bgr: bool = False,
+    channels_last: bool = False,
+) -> tuple[dict[str, Any], list[Row]]:
     """Assigns every tensor of a file to a parameter of the network, strictly both ways.
 
     Args:
-      tensors: {name: array} from a reader.
+      tensors: by name, from a reader.
       model: a key of `keys.TABLES`.
-      target: {"collection/module/.../leaf": shape}, everything that must be filled.
+      target: the shape of each "collection/module/.../leaf", everything that must be filled.
       where: the file's name for messages.
       bgr: reverse the input channels of the first convolution, so that an engine that was fed blue,
         green, red is fed red, green, blue.
       channels_last: kernels are in flax's layout already.
 
     Returns:
-      (variables as a nested dict of float32 arrays, [`Row`] a tensor).
+      The variables as a nested dict of float32 arrays, and a row a tensor.
 
     Raises:
       UserError: a tensor is left over, a parameter is not filled or filled twice, a shape is wrong
@@ -92,7 +101,7 @@ def convert(tensors, model, target, where, bgr=False, channels_last=False):
     return unflatten(flat), rows
 
 
-def target_path(name, model):
+def target_path(name: str, model: str) -> str | None:
     """Where a tensor of that name belongs, or None: "params/feature/conv1_1/kernel".
 
     Prefixes such as `module.` or `model0.` before a known name do not matter.
@@ -110,13 +119,13 @@ def target_path(name, model):
     return None
 
 
-def module_kind(path):
+def module_kind(path: str) -> str:
     """The key of `keys.LEAVES` of a module here."""
     name = path.rpartition("/")[2]
     return "prelu" if name.startswith("prelu") else "bn" if name == "bn" else "conv"
 
 
-def format_table(rows):
+def format_table(rows: Sequence[Row]) -> list[str]:
     """The rows as lines of text, with totals."""
     cells = [("source", "target", "rule", "shape")]
     cells += [(r.source, r.target or "-", r.rule, "x".join(map(str, r.shape))) for r in rows]
@@ -134,7 +143,7 @@ def format_table(rows):
     return lines
 
 
-def unflatten(flat):
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"a/b/c": value} as a nested dict."""
     nested = {}
     for path, value in flat.items():
@@ -146,7 +155,7 @@ def unflatten(flat):
     return nested
 
 
-def flatten(nested, prefix=""):
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested dict as {"a/b/c": value}."""
     flat = {}
     for key, value in nested.items():

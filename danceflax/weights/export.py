@@ -5,12 +5,16 @@ safetensors: https://github.com/huggingface/safetensors#format
 
 import io
 import json
+import os
 import pathlib
 import pickle
 import struct
 import zipfile
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
+from jaxtyping import Float
 
 from danceflax.errors import UserError
 from danceflax.io.files import write_whole
@@ -20,7 +24,9 @@ FORMATS = ("pytorch", "safetensors")
 EXPORTED = ("openpose_coco", "openpose_body25")
 
 
-def export(variables, config, path, kind):
+def export(
+    variables: Mapping[str, Any], config: Mapping[str, Any], path: str | os.PathLike, kind: str
+) -> tuple[list[convert.Row], str]:
     """Writes a network's weights under their Caffe names, in PyTorch's layout.
 
     A network normalised as OpenPose does, (x - 128) / 256, is written for BGR images, as the
@@ -32,7 +38,7 @@ def export(variables, config, path, kind):
       kind: "pytorch" or "safetensors".
 
     Returns:
-      ([`convert.Row`] a tensor, one line that says what the network's input is).
+      A row a tensor, and one line that says what the network's input is.
 
     Raises:
       UserError: the file exists, or the network is not an OpenPose network.
@@ -75,8 +81,10 @@ def _tensors(flat, model, bgr):
     return {name: tensors[name] for name in sorted(tensors, key=order.index)}, rows
 
 
-def write_safetensors(file, tensors, note=""):
-    """Writes {name: float32 array} to a binary file."""
+def write_safetensors(
+    file: BinaryIO, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
+) -> None:
+    """Writes float32 arrays by name."""
     header, offset = {"__metadata__": {"format": "pt", "note": note}}, 0
     for name, array in tensors.items():
         end = offset + array.nbytes
@@ -89,8 +97,10 @@ def write_safetensors(file, tensors, note=""):
         file.write(array.astype("<f4", copy=False).tobytes())
 
 
-def write_pytorch(file, tensors, note=""):
-    """Writes {name: float32 array} to a binary file as `torch.save` would an OrderedDict."""
+def write_pytorch(
+    file: BinaryIO, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
+) -> None:
+    """Writes float32 arrays by name as `torch.save` would an OrderedDict."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
 
         def add(name, data):  # with a constant date: the same weights give the same bytes

@@ -6,6 +6,8 @@ layer's tensors. Read backwards, the same tables name the tensors of an export.
 Layer names: the deploy prototxts of OpenPose; torchvision's vgg19; pytorch-i3d's Inception-I3D.
 """
 
+from collections.abc import Collection, Sequence
+
 # 3x3 convolutions in order; "|" is a pooling layer.
 VGG = (
     "conv1_1 conv1_2 | conv2_1 conv2_2 | conv3_1 conv3_2 conv3_3 conv3_4 | conv4_1 conv4_2".split()
@@ -17,7 +19,9 @@ BRANCHES_BODY25 = {"L2": "paf", "L1": "heatmap"}  # the other way round
 STAGES = range(10)  # more than any network has; the target's shapes say which exist
 
 
-def sequential(prefix, layers, activation=2, prelus=()):
+def sequential(
+    prefix: str, layers: Sequence[str], activation: int = 2, prelus: Collection[str] = ()
+) -> dict[str, str]:
     """Keys of a `torch.nn.Sequential`: {"prefix.index": layer}, each layer with an activation."""
     keys, index = {}, 0
     for layer in layers:
@@ -186,7 +190,7 @@ NORMALISATIONS = {
 FIRST_KERNELS = ("params/feature/conv1_1/kernel", "params/conv1a/kernel")
 
 
-def default_normalisation(source, model):
+def default_normalisation(source: str, model: str) -> str:
     """The key of `NORMALISATIONS` that published files of this source and model are used with.
 
     VGG-19 from Caffe saw BGR minus the mean (`vgg`), but OpenPose was trained from it on BGR / 256

@@ -7,6 +7,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding/
 """
 
 import math
+import os
 import pathlib
 
 import numpy as np
@@ -26,12 +27,12 @@ class _Malformed(Exception):
     """The bytes are not what the wire format allows."""
 
 
-def read(path):
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The weights of a .caffemodel file.
 
     Returns:
-      {"layer.weight": array, "layer.bias": array} in Caffe's own shapes (convolution: out, in,
-      height, width). A third blob and later ones are called "layer.blob2" and so on.
+      "layer.weight" and "layer.bias" in Caffe's own shapes (convolution: out, in, height, width).
+      A third blob and later ones are called "layer.blob2" and so on.
 
     Raises:
       UserError: the file is not a Caffe model, is damaged, or holds no weights.

@@ -1,6 +1,7 @@
 """What every reader checks before it looks inside a weight file."""
 
 import mmap
+import os
 import pathlib
 
 from danceflax.errors import UserError
@@ -9,7 +10,7 @@ from danceflax.errors import UserError
 MAX_BYTES = 4 << 30
 
 
-def check_weight_file(path):
+def check_weight_file(path: str | os.PathLike) -> bytes:
     """Refuses what is plainly not a weight file and returns the file's first 64 bytes.
 
     Raises:
@@ -37,7 +38,7 @@ def check_weight_file(path):
     return head
 
 
-def map_file(path):
+def map_file(path: str | os.PathLike) -> mmap.mmap:
     """The file mapped into memory, to be read like a file. Unlike a file's, its `read(n)` never
     allocates more than is there, whatever n a damaged file claims."""
     with pathlib.Path(path).open("rb") as file:

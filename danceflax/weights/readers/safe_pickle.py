@@ -9,8 +9,12 @@ parts can take for ever. (So the unpickler is the one written in Python: its ste
 """
 
 import io
+import mmap
+import os
 import pickle
 import pickletools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO
 
 from danceflax.errors import UserError
 
@@ -24,10 +28,10 @@ class Call:
 
     __slots__ = ("_function",)
 
-    def __init__(self, function):
+    def __init__(self, function: Callable):
         self._function = function
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         return self._function(*args)
 
     def __setstate__(self, state):
@@ -37,7 +41,7 @@ class Call:
 class Dict(dict):
     """Stands for OrderedDict; attributes that the pickle wants to set are dropped."""
 
-    def __init__(self, pairs=()):
+    def __init__(self, pairs: Iterable = ()):
         pairs = [(key, value) for key, value in pairs]
         _check_keys(key for key, _ in pairs)
         super().__init__(pairs)
@@ -83,12 +87,17 @@ class _Unpickler(pickle._Unpickler):
         return self._persistent_load(pid)
 
 
-def load(stream, allowed, path, persistent_load=None):
+def load(
+    stream: BinaryIO | mmap.mmap,
+    allowed: Mapping[str, Call | str],
+    path: str | os.PathLike,
+    persistent_load: Callable | None = None,
+) -> Any:
     """Unpickles one object and leaves the stream behind its end.
 
     Args:
       stream: a seekable binary file.
-      allowed: {"module.name": `Call` or a string}, the globals that may occur.
+      allowed: the globals that may occur, by "module.name".
       path: the file's name for messages.
       persistent_load: makes an object from a persistent id.
 

@@ -7,6 +7,7 @@ each tensor views its storage: offset, size and stride.
 
 import io
 import math
+import os
 import pathlib
 import struct
 import zipfile
@@ -62,12 +63,12 @@ ALLOWED = {
 } | {f"torch.{name}Storage": dtype for name, dtype in STORAGES.items()}
 
 
-def read(path):
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch file's state dict.
 
     Returns:
-      {key: array}, float16 and bfloat16 widened to float32; views of the file's storages, not
-      contiguous where the saved tensor was not.
+      float16 and bfloat16 widened to float32; views of the file's storages, not contiguous where
+      the saved tensor was not.
 
     Raises:
       UserError: the file is damaged, would run code, or holds no state dict.
