@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from danceflax.errors import UserError
 
@@ -164,7 +164,7 @@ def default_sigma(joint: str) -> float:
 
 
 def convert_joints(
-    people: Float[np.ndarray, "P J 3"], source: Sequence[str], target: Sequence[str]
+    people: Num[np.ndarray, "P J 3"], source: Sequence[str], target: Sequence[str]
 ) -> tuple[Float[np.ndarray, "P N 3"], Bool[np.ndarray, " N"]]:
     """Re-orders keypoints from one joint list to another; derives neck and mid-hip if lacking.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.conv3d import Conv3D, max_pool3d
@@ -13,7 +14,7 @@ BLOCKS = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
 
 class C3D(nn.Module):
-    """Clips [B, T, H, W, C] -> logits [B, num_classes] float32.
+    """Clips [B, T, H, W, C] to logits.
 
     The published input is 16 frames of 112x112. The first linear layer reads the whole last grid,
     so parameters fit the clip size they were made for. With 101 classes 78,409,573 parameters.
@@ -31,7 +32,9 @@ class C3D(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "..."], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if x.ndim != 5:
             raise UserError(f"C3D expects clips [B, T, H, W, C], got an array of shape {x.shape}")
         x = x.astype(self.dtype)

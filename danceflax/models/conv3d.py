@@ -6,22 +6,25 @@ with the same values; `benchmarks/bench_conv3d.py` measures the difference. Padd
 SAME throughout, which the published I3D weights expect: the odd cell goes at the end.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from danceflax.models.layers import he_normal
 
 
-def on_cpu():
+def on_cpu() -> bool:
     """Whether the CPU's formulations are traced."""
     return jax.default_backend() == "cpu"
 
 
-def same_padding(size, window, stride):
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
     """(before, after) such that ceil(size / stride) windows cover the axis."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
@@ -38,17 +41,12 @@ def _windows(x, axis, window, stride, fill=0.0):
     return [lax.slice_in_dim(x, i, i + stop, stride, axis) for i in range(window)]
 
 
-def conv3d(x, kernel, strides=(1, 1, 1)):
-    """3-D convolution, SAME padding.
-
-    Args:
-      x: [B, T, H, W, C].
-      kernel: [kt, kh, kw, C, D].
-      strides: over time, height and width.
-
-    Returns:
-      [B, ceil(T / st), ceil(H / sh), ceil(W / sw), D].
-    """
+def conv3d(
+    x: Float[Array, "B T H W C"],
+    kernel: Float[ArrayLike, "kt kh kw C D"],
+    strides: Sequence[int] = (1, 1, 1),
+) -> Float[Array, "B t h w D"]:
+    """3-D convolution, SAME padding, strides over time, height and width: t = ceil(T / stride)."""
     if not on_cpu():
         layout = ("NDHWC", "DHWIO", "NDHWC")
         return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
@@ -68,8 +66,10 @@ def conv3d(x, kernel, strides=(1, 1, 1)):
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
-def max_pool3d(x, window, strides):
-    """Max-pooling over time, height and width, SAME padding. [B, T, H, W, C] -> the same rank.
+def max_pool3d(
+    x: Float[Array, "B T H W C"], window: Sequence[int], strides: Sequence[int]
+) -> Float[Array, "B t h w C"]:
+    """Max-pooling over time, height and width, SAME padding.
 
     On the CPU a maximum that several cells share hands each a part of the gradient, elsewhere the
     first cell all of it. After a ReLU only the ties at zero are common, and they carry none.
@@ -85,7 +85,7 @@ def max_pool3d(x, window, strides):
 
 
 class Conv3D(nn.Module):
-    """A 3-D convolution layer. [B, T, H, W, C] -> [B, T', H', W', features], SAME padding.
+    """A 3-D convolution layer, SAME padding.
 
     Its parameters are those of `nn.Conv`: `kernel` [kt, kh, kw, C, features] and `bias`.
     """
@@ -97,7 +97,7 @@ class Conv3D(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B t h w {self.features}"]:
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", he_normal, shape, jnp.float32)
         y = conv3d(x.astype(self.dtype), kernel.astype(self.dtype), self.strides)

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.layers import he_normal
@@ -12,7 +13,7 @@ TEMPORAL_HEADS = ("mean", "conv", "gru")
 
 
 class FrameClassifier(nn.Module):
-    """Frames or their features [B, T, h, w, C] -> logits [B, num_classes] float32.
+    """Frames or their features [B, T, h, w, C] to logits.
 
     Each frame alone passes 3x3 convolutions of stride 2, each with group norm and ReLU, and the
     mean over space; the temporal head joins the frames. Feed it the 128 feature channels of a
@@ -35,7 +36,9 @@ class FrameClassifier(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "..."], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if x.ndim != 5 or self.temporal not in TEMPORAL_HEADS:
             raise UserError(
                 f"the frame classifier got input of shape {x.shape} and temporal="

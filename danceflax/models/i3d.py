@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.conv3d import Conv3D, max_pool3d
@@ -49,7 +50,7 @@ class Unit3D(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B t h w {self.features}"]:
         conv = Conv3D(
             self.features, self.kernel_size, self.strides, False, dtype=self.dtype, name="conv"
         )
@@ -74,7 +75,7 @@ class Branch(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T H W {self.channels[-1]}"]:
         for features, name in zip(self.channels, self.names, strict=False):
             size = int(name[-1])
             x = Unit3D(
@@ -97,7 +98,7 @@ class Mixed(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T H W D"]:
         b0, b1a, b1b, b2a, b2b, b3b = self.channels
         options = {"train": self.train, "bn_decay": self.bn_decay, "dtype": self.dtype}
         pooled = max_pool3d(x, (3, 3, 3), (1, 1, 1))
@@ -113,7 +114,7 @@ class Mixed(nn.Module):
 
 
 class I3D(nn.Module):
-    """Clips [B, T, H, W, C] in [-1, 1], any C -> logits [B, num_classes].
+    """Clips [B, T, H, W, C] in [-1, 1], any C, to logits.
 
     H and W >= 32 (the published network was trained at 224), T >= 9. Mixed_5c is [B, ceil(T / 8),
     ceil(H / 32), ceil(W / 32), 1024 * width]; the logits average over its T' = ceil(T / 8) - 1
@@ -141,7 +142,7 @@ class I3D(nn.Module):
     remat: bool = False
     dtype: Any = jnp.float32
 
-    def __call__(self, x, train=False):
+    def __call__(self, x: Float[Array, "..."], train: bool = False) -> Float[Array, "B ..."]:
         """The logits, or the last block without classes. `train`: batch statistics and dropout.
 
         Raises:
@@ -151,8 +152,10 @@ class I3D(nn.Module):
         return endpoints[self.last if self.num_classes is None else "Logits"]
 
     @nn.compact
-    def endpoints(self, x, train=False):
-        """{endpoint: array} in order, from Conv3d_1a_7x7 (or Adapter) to `last` or Logits."""
+    def endpoints(
+        self, x: Float[Array, "..."], train: bool = False
+    ) -> dict[str, Float[Array, "B ..."]]:
+        """Every endpoint in order, from Conv3d_1a_7x7 (or Adapter) to `last` or Logits."""
         self._check(x.shape)
         unit, mixed = (nn.remat(Unit3D), nn.remat(Mixed)) if self.remat else (Unit3D, Mixed)
         options = {"train": train, "bn_decay": self.bn_decay, "dtype": self.dtype}

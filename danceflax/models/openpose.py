@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.layers import PReLU, conv, max_pool_2x2
@@ -44,7 +45,7 @@ def _scaled(channels, width):
 
 
 class Features(nn.Module):
-    """VGG-19 to conv4_2 and two 3x3 adapters. [B, H, W, 3] -> [B, H / 8, W / 8, 128 * width].
+    """VGG-19 to conv4_2 and two 3x3 adapters: 128 * width channels.
 
     With `prelu` the activations from conv4_2 on are PReLUs, as in the newer network.
     """
@@ -55,7 +56,7 @@ class Features(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W 3"]) -> Float[Array, "B H//8 W//8 C"]:
         def layer(module, x, name, channels):
             x = conv(_scaled(channels, module.width), 3, name, module.dtype)(x)
             prelu = module.prelu and name >= "conv4_2"
@@ -83,7 +84,7 @@ class FirstStage(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w {self.out}"]:
         for i, (channels, size) in enumerate(((128, 3), (128, 3), (128, 3), (512, 1)), 1):
             x = nn.relu(conv(_scaled(channels, self.width), size, f"conv{i}", self.dtype)(x))
         return conv(self.out, 1, "output", self.dtype)(x)
@@ -97,7 +98,7 @@ class RefinementStage(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w {self.out}"]:
         for i, size in enumerate((7, 7, 7, 7, 7, 1), 1):
             x = nn.relu(conv(_scaled(128, self.width), size, f"conv{i}", self.dtype)(x))
         return conv(self.out, 1, "output", self.dtype)(x)
@@ -115,7 +116,7 @@ class Norm(NamedTuple):
     train: bool = False
     decay: float = 0.9
 
-    def apply(self, x, name):
+    def apply(self, x: Float[Array, "B h w C"], name: str) -> Float[Array, "B h w C"]:
         if not self.on:
             return x
         norm = nn.BatchNorm(not self.train, momentum=self.decay, dtype=x.dtype, name=name)
@@ -123,17 +124,14 @@ class Norm(NamedTuple):
 
 
 class DenseBlock(nn.Module):
-    """Three 3x3 convolutions, their outputs concatenated: a 7x7 field for less work.
-
-    [B, h, w, C] -> [B, h, w, 3 * channels].
-    """
+    """Three 3x3 convolutions, their outputs concatenated: a 7x7 field for less work."""
 
     channels: int
     norm: Norm = Norm()
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w 3*{self.channels}"]:
         outputs = []
         for i in range(3):
             x = conv(self.channels, 3, f"conv{i}", self.dtype)(x)
@@ -156,7 +154,7 @@ class DenseStage(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w {self.out}"]:
         block, hidden = (96, 256) if self.first else (128, 512)
         for i in range(1, 6):
             x = DenseBlock(_scaled(block, self.width), self.norm, self.dtype, name=f"block{i}")(x)
@@ -166,7 +164,7 @@ class DenseStage(nn.Module):
 
 
 class OpenPoseCOCO(nn.Module):
-    """The older network. images [B, H, W, 3] float, H and W multiples of 8 -> `Maps`.
+    """The older network; H and W are multiples of 8.
 
     Attributes:
       num_pafs, num_heatmaps: output channels, from the skeleton.
@@ -186,7 +184,7 @@ class OpenPoseCOCO(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images, train=False):
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool = False) -> Maps:
         """`train` changes nothing here."""
         features = Features(self.width, remat=self.remat, dtype=self.dtype, name="feature")(
             images.astype(self.dtype)
@@ -206,7 +204,7 @@ class OpenPoseCOCO(nn.Module):
 
 
 class OpenPoseBody25(nn.Module):
-    """The newer network. images [B, H, W, 3] float, H and W multiples of 8 -> `Maps`.
+    """The newer network; H and W are multiples of 8.
 
     Attributes:
       num_pafs, num_heatmaps: output channels, from the skeleton.
@@ -233,7 +231,7 @@ class OpenPoseBody25(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images, train=False):
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool = False) -> Maps:
         """`train`: batch norm uses the batch's statistics.
 
         Raises:

@@ -4,11 +4,13 @@ The fusion follows the 3D-fused two-stream network (Carreira and Zisserman, CVPR
 the streams' last grids are concatenated, convolved, pooled and classified.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.conv3d import Conv3D
@@ -20,7 +22,7 @@ HEADS = ("mean", "time")
 
 
 class Head(nn.Module):
-    """Features [B, t, h, w, C] -> logits [B, num_classes] float32.
+    """Features to logits.
 
     A convolution with batch norm and ReLU (none if `channels` is 0), the mean over time and space,
     dropout, a linear layer.
@@ -34,7 +36,9 @@ class Head(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B t h w C"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if self.channels:
             x = Unit3D(
                 self.channels,
@@ -50,7 +54,7 @@ class Head(nn.Module):
 
 
 class TimeHead(nn.Module):
-    """Features [B, t, h, w, C], t >= 2 -> logits [B, num_classes] float32; knows the order of time.
+    """Features of t >= 2 time steps to logits; knows the order of time.
 
     A 1x1x1 convolution to the classes, ReLU, the mean over space and over pairs of time steps,
     dropout, a linear layer over what is left: so its parameters fit one length of clip.
@@ -61,7 +65,9 @@ class TimeHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B t h w C"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if x.shape[1] < 2:
             raise UserError(
                 f"config.model.head_kind='time' needs features of 2 time steps, got {x.shape[1]}; "
@@ -74,15 +80,17 @@ class TimeHead(nn.Module):
         return nn.Dense(self.num_classes, name="linear")(x)
 
 
-def align(x, grid):
-    """Resamples features [B, t, h, w, C] to a grid (t, h, w), linearly, cell centres aligned."""
+def align(
+    x: Float[Array, "B t h w C"], grid: Sequence[int]
+) -> Float[Array, "B {grid[0]} {grid[1]} {grid[2]} C"]:
+    """Resamples features to a grid (t, h, w), linearly, cell centres aligned."""
     if x.shape[1:4] == tuple(grid):
         return x
     return jax.image.resize(x, (x.shape[0], *grid, x.shape[4]), "linear")
 
 
 class StreamClassifier(nn.Module):
-    """One or more clips of the same moment -> logits [B, num_classes].
+    """One or more clips of the same moment to logits.
 
     Inputs are a dict with one entry a stream: `rgb` [B, T, H, W, 3] and `flow` [B, T', H, W, 2] in
     [-1, 1], `pose` maps [B, T'', h, w, C] at stride 8 (or at full resolution, see `pose_entry`).
@@ -123,7 +131,7 @@ class StreamClassifier(nn.Module):
     remat: bool = False
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         unknown = [s for s in (*self.streams, *self.frozen) if s not in STREAMS]
         if unknown or not self.streams or len(set(self.streams)) < len(self.streams):
             raise UserError(
@@ -158,12 +166,16 @@ class StreamClassifier(nn.Module):
                 self.dtype,
             )
 
-    def __call__(self, inputs, train=False):
-        """The logits, float32. `train` holds for the head and for the streams not frozen."""
+    def __call__(
+        self, inputs: Mapping[str, Float[Array, "B ..."]], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
+        """The logits. `train` holds for the head and for the streams not frozen."""
         return self.classify(self.features(inputs, train), train)
 
-    def features(self, inputs, train=False):
-        """The streams' last blocks, joined; by channels [B, t, h, w, streams * 1024 * width]."""
+    def features(
+        self, inputs: Mapping[str, Float[Array, "B ..."]], train: bool = False
+    ) -> Float[Array, "B t h w C"]:
+        """The streams' last blocks, joined; by channels C = streams * 1024 * width."""
         missing = [name for name in self.streams if name not in inputs]
         if missing:
             raise UserError(
@@ -179,6 +191,8 @@ class StreamClassifier(nn.Module):
             grids.append(align(x, (x.shape[1] if self.join == "time" else time, *space)))
         return jnp.concatenate(grids, 1 if self.join == "time" else -1)
 
-    def classify(self, features, train=False):
-        """The head alone: features [B, t, h, w, C] -> logits [B, num_classes] float32."""
+    def classify(
+        self, features: Float[Array, "B t h w C"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
+        """The head alone."""
         return self.head(features, train)

@@ -8,6 +8,8 @@ is a [2, 3] or [3, 3] matrix from a record's pixels to the item's.
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,26 +36,26 @@ SIZES = ("height", "longer")
 
 
 def augment(
-    record,
-    rng,
+    record: Mapping[str, Any],
+    rng: np.random.Generator,
     *,
     skeleton: Skeleton,
-    size,
-    stride,
-    max_people,
-    size_by="height",
-    target_scale=0.6,
-    scale=(0.5, 1.1),
-    rotation=40.0,
-    inverted=0.0,
-    jitter=40.0,
-    flip=0.5,
-    colour=COLOUR,
-    grey=0.0,
-    blur=0.0,
-    patches=0,
-    patch_size=0.3,
-):
+    size: Sequence[int],
+    stride: int,
+    max_people: int,
+    size_by: str = "height",
+    target_scale: float = 0.6,
+    scale: Sequence[float] = (0.5, 1.1),
+    rotation: float = 40.0,
+    inverted: float = 0.0,
+    jitter: float = 40.0,
+    flip: float = 0.5,
+    colour: Sequence[float] = COLOUR,
+    grey: float = 0.0,
+    blur: float = 0.0,
+    patches: int = 0,
+    patch_size: float = 0.3,
+) -> dict[str, Any]:
     """A random training crop about the record's main person, or a person drawn if it has none.
 
     The main person becomes target_scale * U(scale) of the crop's height, by the height of the box
@@ -64,8 +66,8 @@ def augment(
 
     Args:
       record: a record of docs/architecture.md.
-      rng: np.random.Generator, the only source of chance.
-      skeleton: the record's `Skeleton`, for left and right.
+      rng: the only source of chance.
+      skeleton: of the record, for left and right.
       size: (height, width) of the crop in pixels.
       stride: pixels a map cell.
       max_people: P of the batch: the largest that are in the crop. Those that are left out are
@@ -115,7 +117,9 @@ def augment(
     return _item(image, people, mask, labelled, max_people)
 
 
-def letterbox(record, *, size, stride, max_people=None):
+def letterbox(
+    record: Mapping[str, Any], *, size: Sequence[int], stride: int, max_people: int | None = None
+) -> dict[str, Any]:
     """The whole image, as large as fits, at the top left of a grey canvas.
 
     Args:
@@ -257,7 +261,7 @@ class Count:
     def __init__(self):
         self.total, self._next, self._lock = 0, 1, threading.Lock()
 
-    def add(self, number, max_people):
+    def add(self, number: int, max_people: int) -> None:
         with self._lock:
             self.total += number
             if self.total < self._next:

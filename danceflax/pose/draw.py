@@ -1,20 +1,26 @@
 """Pictures: people drawn as skeletons, maps laid over the image, panels for training reports.
 
-Every function takes and returns uint8 RGB images [H, W, 3] and leaves its input unchanged.
+Every function takes and returns RGB images and leaves its input unchanged.
 """
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import jax
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from danceflax.io.images import write_image
 from danceflax.pose.targets import make_targets
 from danceflax.skeleton import Skeleton
+
+Image, Picture = UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "_ _ 3"]
+People, Map = Float[np.ndarray, "P J 3"], Float[np.ndarray, "h w C"]
+Colours = tuple[UInt8[np.ndarray, "L 3"], UInt8[np.ndarray, "J 3"]]
+Pair = tuple[Float[np.ndarray, "N h w _"], Float[np.ndarray, "N h w _"]]  # heatmaps, PAFs
 
 # Sub-pixel drawing: OpenCV takes fixed-point coordinates with this many fractional bits.
 SHIFT = 4
@@ -29,7 +35,14 @@ TITLES = (
 PAPER, INK, GAP, TITLE_HEIGHT = 250, 40, 6, 26
 
 
-def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85, ids=None):
+def draw_people(
+    image: Image,
+    people: People,
+    skeleton: Skeleton,
+    threshold: float = 0.05,
+    opacity: float = 0.85,
+    ids: Sequence[int] | Int[np.ndarray, " P"] | None = None,
+) -> Image:
     """Draws people's limbs and joints.
 
     Hue varies over the limbs, as is usual in the field: the right side is warm, the middle green,
@@ -37,12 +50,10 @@ def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85, ids=None)
     lighter. Lines grow with the person. Below 0.5 a joint's confidence shows as opacity.
 
     Args:
-      image: uint8 [H, W, 3] RGB.
-      people: [P, J, 3] (x, y, confidence or visibility) in the image's pixels.
-      skeleton: a `Skeleton` with J joints.
+      people: (x, y, confidence or visibility) in the image's pixels.
       threshold: joints under this confidence, and their limbs, are not drawn.
       opacity: of a joint of full confidence, 0 to 1.
-      ids: P numbers of the people, who are drawn in colours by number, or grey if it is -1.
+      ids: numbers of the people, who are drawn in colours by number, or grey if it is -1.
     """
     image = np.array(image)
     people = np.asarray(people, float).reshape(-1, skeleton.num_joints, 3)
@@ -69,8 +80,8 @@ def draw_people(image, people, skeleton, threshold=0.05, opacity=0.85, ids=None)
     return image
 
 
-def draw_heatmaps(image, heatmaps, opacity=0.75):
-    """Lays heatmaps [h, w, J + 1] over the darkened image, each joint in a hue of its own.
+def draw_heatmaps(image: Image, heatmaps: Map, opacity: float = 0.75) -> Image:
+    """Lays heatmaps over the darkened image, each joint in a hue of its own.
 
     The background map is not drawn. Where maps overlap the strongest joint shows.
     """
@@ -81,8 +92,8 @@ def draw_heatmaps(image, heatmaps, opacity=0.75):
     return _overlay(image, hues[strongest] * value, value, opacity)
 
 
-def draw_pafs(image, pafs, opacity=0.75):
-    """Lays PAFs [h, w, 2 L] over the darkened image: hue is direction, brightness is magnitude.
+def draw_pafs(image: Image, pafs: Map, opacity: float = 0.75) -> Image:
+    """Lays PAFs over the darkened image: hue is direction, brightness is magnitude.
 
     Where limbs overlap the strongest shows. Pointing right is red, down yellow-green, left cyan,
     up violet.
@@ -96,19 +107,16 @@ def draw_pafs(image, pafs, opacity=0.75):
     return _overlay(image, _hues(np.arctan2(y, x) / (2 * np.pi) % 1) * value, value, opacity)
 
 
-def training_panel(images, targets, predictions, people, skeleton, threshold=0.05):
-    """One picture for a training report: a row a sample, titled columns.
-
-    Args:
-      images: uint8 [N, H, W, 3].
-      targets, predictions: each a pair (heatmaps [N, h, w, J + 1], pafs [N, h, w, 2 L]).
-      people: [N, P, J, 3] the people decoded from the predictions.
-      skeleton: their `Skeleton`.
-      threshold: see `draw_people`.
-
-    Returns:
-      uint8 RGB: input, target and predicted heatmaps, target and predicted PAFs, people found.
-    """
+def training_panel(
+    images: UInt8[np.ndarray, "N H W 3"],
+    targets: Pair,
+    predictions: Pair,
+    people: Float[np.ndarray, "N P J 3"],
+    skeleton: Skeleton,
+    threshold: float = 0.05,
+) -> Picture:
+    """One picture for a training report: a row a sample, titled columns: input, target and
+    predicted heatmaps, target and predicted PAFs, people found in the predictions."""
     rows = [
         (
             image,
@@ -132,7 +140,6 @@ def make_panel(
     Args:
       apply: (variables, images) -> the network's `Maps`.
       decode: from `make_decoder`.
-      skeleton: of the network.
       count: samples drawn; 0: the picture is None.
       **targets: stride, sigma, limb_width and mode of `make_targets`.
     """
@@ -148,7 +155,7 @@ def make_panel(
             decode(*predicted),
         )
 
-    def panel(variables, batches):
+    def panel(variables: Any, batches: Iterator) -> tuple[Iterator, Image | None]:
         if not count:
             return batches, None
         first = next(batches)
@@ -166,10 +173,8 @@ def write_comparison(
     """Writes a PNG of images with the people labelled and the people found, side by side.
 
     Args:
-      path: the file.
       source: the records that were evaluated.
       images: of `evaluate_batches`.
-      skeleton: of the network.
       columns: pairs in a row.
     """
     cells = []
@@ -186,11 +191,9 @@ def write_comparison(
     write_image(path, picture)
 
 
-def make_grid(rows, titles):
-    """Rows of images [H, W, 3] of one size as one picture, with a title over each column.
-
-    Small images are enlarged so that titles can be read.
-    """
+def make_grid(rows: Sequence[Sequence[Image]], titles: Sequence[str]) -> Picture:
+    """Rows of images of one size as one picture, with a title over each column. Small images
+    are enlarged so that titles can be read."""
     height, width = rows[0][0].shape[:2]
     zoom = max(1, -(-200 // width))
     height, width = height * zoom, width * zoom
@@ -212,8 +215,8 @@ def make_grid(rows, titles):
     return picture
 
 
-def colours(skeleton):
-    """Limb colours [L, 3] and joint colours [J, 3], uint8 RGB.
+def colours(skeleton: Skeleton) -> Colours:
+    """RGB colours of the limbs and of the joints.
 
     A right limb and the left one that mirrors it lie equally far on either side of green. A joint
     has the colour of the first limb that ends in it; the root is green.
@@ -236,8 +239,8 @@ def colours(skeleton):
     return tuple(np.round(_hues(values) * 255).astype(np.uint8) for values in (hue, joint_hue))
 
 
-def person_colours(skeleton, number):
-    """Limb colours [L, 3] and joint colours [J, 3], uint8 RGB, of the person of a number: a hue for
+def person_colours(skeleton: Skeleton, number: int) -> Colours:
+    """Limb colours and joint colours, RGB, of the person of a number: a hue for
     each, far from those of the numbers before; its left side lighter. Grey for -1."""
     hue = _hues(number * 0.618) if number >= 0 else np.full(3, 0.6)
     left = np.array([name.startswith("left_") for name in skeleton.joints])

@@ -1,13 +1,15 @@
 """How good a pose network is: run over a split, and measured."""
 
 import functools
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import cv2
 import flax.linen as nn
 import jax
 import numpy as np
+from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from danceflax.data.loader import make_loader
@@ -25,22 +27,22 @@ from danceflax.skeleton import COCO17_JOINTS, Skeleton
 from danceflax.training import devices
 
 
-def make_eval_step(estimate, loss):
+def make_eval_step(estimate: Callable, loss: Callable) -> Callable:
     """(variables, batch) -> people, scores and the loss's (sum, count), to map over devices."""
 
     loss_step = make_loss_step(loss)
 
-    def eval_step(variables, batch):
+    def eval_step(variables: Mapping[str, Any], batch: Mapping[str, Array]) -> dict[str, Array]:
         people, scores = estimate(variables, batch["image"])
         return {"people": people, "scores": scores, **loss_step(variables, batch)}
 
     return eval_step
 
 
-def make_loss_step(loss):
+def make_loss_step(loss: Callable) -> Callable:
     """(variables, batch) -> the loss's sum and count, to map over devices."""
 
-    def loss_step(variables, batch):
+    def loss_step(variables: Mapping[str, Any], batch: Mapping[str, Array]) -> dict[str, Array]:
         model_state = {key: value for key, value in variables.items() if key != "params"}
         total, (count, _, _) = loss(variables["params"], model_state, batch, None)
         return {"loss": total, "count": count}
@@ -48,13 +50,20 @@ def make_loss_step(loss):
     return loss_step
 
 
-def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, gather=np.asarray):
+def evaluate_batches(
+    eval_step: Callable,
+    variables: Any,
+    batches: Iterable,
+    skeleton: Skeleton,
+    annotations: str | os.PathLike | None = None,
+    gather: Callable = np.asarray,
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """AP, PCK and loss over one pass of batches.
 
     Args:
       eval_step: from `make_eval_step`, mapped over devices.
       variables: of the network.
-      batches: iterator of (letterboxed batch, names), the last one padded with weight 0.
+      batches: of (letterboxed batch, names), the last one padded with weight 0.
       skeleton: of the network.
       annotations: path of the COCO file, where the source has one: the 17 joints are then measured
         against it, with its areas and crowds.
@@ -110,7 +119,9 @@ def evaluate_batches(eval_step, variables, batches, skeleton, annotations=None, 
     return metrics | {"loss": float(loss[0] / loss[1])}, images
 
 
-def evaluate_loss(loss_step, variables, batches, gather=np.asarray):
+def evaluate_loss(
+    loss_step: Callable, variables: Any, batches: Iterable, gather: Callable = np.asarray
+) -> dict[str, float]:
     """{"score", "loss"} over one pass of batches, of a network that finds nobody: PAFs alone.
 
     Args:

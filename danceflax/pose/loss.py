@@ -1,16 +1,30 @@
 """What pose training minimises: the masked squared error of every stage's maps."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
+from danceflax.models.openpose import Maps
 from danceflax.pose.grid import to_grid
 from danceflax.pose.targets import make_targets
-from danceflax.skeleton import ABSENT, UNLABELLED
+from danceflax.skeleton import ABSENT, UNLABELLED, Skeleton
 
 BOX_MARGIN = 0.15  # of a person's box over its longer side: people are larger than their keypoints
 
 
-def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
+def make_loss(
+    apply: Callable,
+    skeleton: Skeleton,
+    *,
+    stride: int,
+    sigma: float,
+    limb_width: float,
+    mode: str,
+    train: bool = False,
+) -> Callable:
     """Builds the loss of a batch.
 
     Args:
@@ -23,7 +37,9 @@ def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
       {stage: (sum, count)}, model_state)).
     """
 
-    def loss(params, model_state, batch, rng):
+    def loss(
+        params: Any, model_state: dict[str, Any], batch: Mapping[str, Array | np.ndarray], rng: Any
+    ) -> tuple[Float[Array, ""], tuple]:
         del rng  # these networks draw nothing
         variables = {"params": params, **model_state}
         if train:
@@ -42,16 +58,15 @@ def make_loss(apply, skeleton, *, stride, sigma, limb_width, mode, train=False):
     return loss
 
 
-def unlabelled_cells(people, shape, stride):
+def unlabelled_cells(
+    people: Float[Array | np.ndarray, "B P J 3"], shape: Sequence[int], stride: int
+) -> Bool[Array, "B h w J"]:
     """Where a joint's channel does not count: in the box around each person who has it unlabelled.
 
     Args:
-      people: [B, P, J, 3] (x, y, visibility) in input pixels.
+      people: (x, y, visibility) in input pixels.
       shape: (h, w) of the maps.
       stride: input pixels a map cell.
-
-    Returns:
-      bool [B, h, w, J].
     """
     known, unlabelled = people[..., 2:] != ABSENT, people[..., 2] == UNLABELLED
     xy = to_grid(people[..., :2], stride)
@@ -66,15 +81,23 @@ def unlabelled_cells(people, shape, stride):
     return jnp.einsum("bpj,bph,bpw->bhwj", *each) > 0
 
 
-def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper", stride=8):
+def stage_losses(
+    maps: Maps,
+    heatmaps: Float[Array | np.ndarray, "B h w C"],
+    pafs: Float[Array | np.ndarray, "B h w D"],
+    batch: Mapping[str, Array | np.ndarray],
+    skeleton: Skeleton,
+    mode: str = "paper",
+    stride: int = 8,
+) -> dict[str, Float[Array, ""]]:
     """Half the squared error of each stage, summed over channels and cells and over the batch.
 
     Divided by the number of samples this is Caffe's EuclideanLoss, 1 / (2 N) * sum, so that values
     compare with published training logs. It grows with the map's area.
 
     Args:
-      maps: the network's output; `maps.pafs` and `maps.heatmaps` list [B, h, w, C] arrays.
-      heatmaps, pafs: targets of the same shapes.
+      maps: the network's output.
+      heatmaps, pafs: targets.
       batch: holds `people` [B, P, J, 3] in input pixels, `mask` uint8 [B, h, w] (0..255),
         `labelled` bool [B, J], `weight` [B].
       skeleton: says which joints a limb joins.
@@ -82,7 +105,7 @@ def stage_losses(maps, heatmaps, pafs, batch, skeleton, mode="paper", stride=8):
       stride: input pixels a map cell.
 
     Returns:
-      {"paf_stage0": sum, ..., "heatmap_stage0": sum, ...}: scalars, one a stage.
+      A sum for each of "paf_stage0", ..., "heatmap_stage0", ...
     """
     mask = batch["mask"].astype(jnp.float32) / 255.0
     mask = mask * mask if mode == "caffe" else mask

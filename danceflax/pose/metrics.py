@@ -8,16 +8,20 @@ import contextlib
 import copy
 import io
 import json
+import os
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from danceflax.errors import UserError
 from danceflax.people import keypoint_boxes
-from danceflax.skeleton import COCO17_JOINTS, convert_joints, default_sigma
+from danceflax.skeleton import COCO17_JOINTS, Skeleton, convert_joints, default_sigma
 
 COCO17_SIGMAS = tuple(map(default_sigma, COCO17_JOINTS))
 STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
@@ -31,23 +35,32 @@ STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 # over the same people.
 AREA_RATIO, BOX_RATIO, TORSO_RATIO = 0.53, 0.38, 0.68
 
+People, Found = Float[np.ndarray, "P J 3"], Float[np.ndarray, "Q J 3"]
+Numbers = Sequence[float] | np.ndarray
+OfPeople = Float[np.ndarray, " P"]
 
-def coco_average_precision(ground_truth, results, sigmas=COCO17_SIGMAS, image_ids=None):
+
+def coco_average_precision(
+    ground_truth: dict[str, Any] | str | os.PathLike,
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Numbers = COCO17_SIGMAS,
+    image_ids: Iterable | None = None,
+) -> dict[str, float]:
     """COCO keypoint AP and AR (pycocotools, at most 20 people an image), without its printing.
 
     Args:
       ground_truth: a dict in the COCO format, or the path of such a JSON file.
-      results: list of COCO result entries, as `person_results` makes them; may be empty.
-      sigmas: J OKS standard deviations; the default suits the 17 COCO joints.
+      results: COCO result entries, as `person_results` makes them; may be empty.
+      sigmas: OKS standard deviations, one a joint; the default suits the 17 COCO joints.
       image_ids: evaluate these images only; all by default. Results on other images do not count.
 
     Returns:
-      {AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL} as floats in [0, 1]. A figure for a size
-      of which the images hold no person is left out.
+      AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL in [0, 1]. A figure for a size of which
+      the images hold no person is left out.
 
     Raises:
       UserError: the file cannot be read, is not in the COCO format, holds no labelled person, lacks
-        one of the image ids, or the joints of annotations or results do not number J.
+        one of the image ids, or the joints of annotations or results are not as many as the sigmas.
     """
     ground_truth, where = _load_ground_truth(ground_truth)
     known = {image["id"] for image in ground_truth["images"]}
@@ -84,19 +97,18 @@ def coco_average_precision(ground_truth, results, sigmas=COCO17_SIGMAS, image_id
     }
 
 
-def ground_truth_from_records(records, skeleton, joints=None):
-    """The COCO dict of a source that has no COCO file; areas come from `person_area`.
+def ground_truth_from_records(
+    records: Iterable[Mapping[str, Any]], skeleton: Skeleton, joints: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The COCO dict that `coco_average_precision` takes, of a source that has no COCO file; areas
+    come from `person_area`.
 
     What a record's mask covers becomes a crowd: people found there are neither right nor wrong.
 
     Args:
-      records: iterable of the records of docs/architecture.md; an image's id is the record's `id`,
-        else its position.
-      skeleton: the records' `Skeleton`.
+      records: of docs/architecture.md; an image's id is the record's `id`, else its position.
+      skeleton: of the records.
       joints: joint names to evaluate; the skeleton's own by default.
-
-    Returns:
-      {images, annotations, categories}, ready for `coco_average_precision`.
     """
     joints = tuple(joints or skeleton.joints)
     category = {"id": 1, "name": "person", "keypoints": list(joints)}
@@ -134,19 +146,23 @@ def ground_truth_from_records(records, skeleton, joints=None):
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 
-def person_results(people, scores, image_id, skeleton, joints=COCO17_JOINTS):
+def person_results(
+    people: People,
+    scores: OfPeople,
+    image_id: Any,
+    skeleton: Skeleton,
+    joints: Sequence[str] = COCO17_JOINTS,
+) -> list[dict[str, Any]]:
     """COCO result entries of one image's people.
 
     Args:
-      people: [P, J, 3] (x, y, confidence) in the image's pixels; confidence 0 means not found.
-      scores: [P] each person's score.
+      people: (x, y, confidence) in the image's pixels; confidence 0 means not found.
       image_id: the image's id in the ground truth.
-      skeleton: the people's `Skeleton`.
       joints: joint names to report: the 17 of COCO, or `skeleton.joints`.
 
     Returns:
-      list of {image_id, category_id, keypoints [3 * len(joints)], score}; coordinates to 0.01 px,
-      joints not found as 0, 0, 0. People without any of these joints are left out.
+      image_id, category_id, keypoints and score of each; coordinates to 0.01 px, joints not found
+      as 0, 0, 0. People without any of these joints are left out.
     """
     converted, _ = convert_joints(people, skeleton.joints, joints)
     converted = converted.astype(float)
@@ -164,16 +180,18 @@ def person_results(people, scores, image_id, skeleton, joints=COCO17_JOINTS):
     ]
 
 
-def table_rows(metrics):
-    """[(name, text)] rows for a table of metrics in [0, 1], to three decimals."""
+def table_rows(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """(name, text) rows for a table of metrics in [0, 1], to three decimals."""
     return [(name.replace("_", " "), f"{value:.3f}") for name, value in metrics.items()]
 
 
-def oks(people_true, people_pred, sigmas, areas=None):
-    """Object keypoint similarity [P, Q] of every true and predicted person (cocodataset.org, eval).
+def oks(
+    people_true: People, people_pred: Found, sigmas: Numbers, areas: OfPeople | None = None
+) -> Float[np.ndarray, "P Q"]:
+    """Object keypoint similarity of every true and predicted person (cocodataset.org, eval).
 
-    Joints absent from `people_true` do not count; joints a prediction lacks score 0. `areas` [P] in
-    px^2 are `person_area`'s by default.
+    Joints absent from `people_true` do not count; joints a prediction lacks score 0. `areas`
+    in px^2 are `person_area`'s by default.
     """
     true, pred = np.asarray(people_true, float), np.asarray(people_pred, float)
     areas = person_area(true) if areas is None else np.asarray(areas)
@@ -184,8 +202,8 @@ def oks(people_true, people_pred, sigmas, areas=None):
     return (similarity * labelled).sum(-1) / np.maximum(labelled.sum(-1), 1)
 
 
-def match_people(similarity):
-    """One-to-one pairs (i, k) of a [P, Q] similarity, the greatest first; pairs of 0 do not."""
+def match_people(similarity: Float[np.ndarray, "P Q"]) -> list[tuple[int, int]]:
+    """One-to-one pairs (i, k) of a similarity, the greatest first; pairs of 0 do not."""
     similarity, pairs = np.array(similarity, float), []
     while similarity.size and similarity.max() > 0:
         i, k = np.unravel_index(similarity.argmax(), similarity.shape)
@@ -194,11 +212,11 @@ def match_people(similarity):
     return pairs
 
 
-def person_area(people, boxes=None):
-    """[P] px^2: the area that OKS divides by, guessed from the keypoints (see AREA_RATIO).
+def person_area(people: People, boxes: Float[np.ndarray, "P 4"] | None = None) -> OfPeople:
+    """In px^2, the area that OKS divides by, guessed from the keypoints (see AREA_RATIO).
 
     Keypoints without extent (one, or all in a point) say nothing: then it is BOX_RATIO of the
-    person's box [P, 4], if given. Never under 1 px^2.
+    person's box, if given. Never under 1 px^2.
     """
     sides = keypoint_boxes(people)[:, 2:]
     long, short = sides.max(-1), sides.min(-1)

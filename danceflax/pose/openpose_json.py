@@ -5,9 +5,12 @@ The layout, the order of keys and the numbers' format (6 significant digits) are
 """
 
 import json
+import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from danceflax.errors import UserError
 from danceflax.io.files import write_text
@@ -25,12 +28,15 @@ EMPTY_PARTS = (
 )
 
 
-def format_people(people, person_ids=None):
+def format_people(
+    people: Float[np.ndarray, "P J 3"],
+    person_ids: Sequence[int] | Int[np.ndarray, " P"] | None = None,
+) -> str:
     """The text of an OpenPose 1.3 file.
 
     Args:
-      people: [P, J, 3] (x, y, confidence) in pixels; a joint not found is written 0, 0, 0.
-      person_ids: P integers that follow people through a video; -1, OpenPose's "unknown", if None.
+      people: (x, y, confidence) in pixels; a joint not found is written 0, 0, 0.
+      person_ids: they follow people through a video; -1, OpenPose's "unknown", if None.
     """
     people = np.asarray(people, float)
     people = people.reshape(-1, *people.shape[-2:]) if people.size else np.zeros((0, 0, 3))
@@ -45,13 +51,19 @@ def format_people(people, person_ids=None):
     return f'{{"version":1.3,"people":[{",".join(entries)}]}}'
 
 
-def write_people(path, people, person_ids=None):
+def write_people(
+    path: str | os.PathLike,
+    people: Float[np.ndarray, "P J 3"],
+    person_ids: Sequence[int] | Int[np.ndarray, " P"] | None = None,
+) -> None:
     """Writes the file whole or not at all; see `format_people`."""
     write_text(path, format_people(people, person_ids))
 
 
-def read_people(path):
-    """([P, J, 3] float32 (x, y, confidence), [P] int person ids) of an OpenPose file.
+def read_people(
+    path: str | os.PathLike,
+) -> tuple[Float[np.ndarray, "P J 3"], Int[np.ndarray, " P"]]:
+    """The people, float32 (x, y, confidence), and their ids of an OpenPose file.
 
     Without people the array is [0, 0, 3]: such a file does not say how many joints it would have.
     Files before version 1.3 have no ids; they are -1.

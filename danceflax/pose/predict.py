@@ -1,10 +1,14 @@
 """From frames to people: network, flip and multi-scale averaging, decoding; frames of any size."""
 
 import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Num, UInt8
 
 from danceflax.errors import UserError
 from danceflax.io.images import as_pixels
@@ -49,16 +53,16 @@ class PosePredictor:
 
     def __init__(
         self,
-        model,
-        variables,
-        config,
+        model: nn.Module,
+        variables: Mapping[str, Any],
+        config: Mapping[str, Any],
         *,
-        height=None,
-        batch_size=None,
-        flip=False,
-        scales=(1.0,),
-        rotations=(0,),
-        **decode,
+        height: int | None = None,
+        batch_size: int | None = None,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        rotations: Sequence[float] = (0,),
+        **decode: Any,
     ):
         training = config.get("training", {})
         self.skeleton = Skeleton.from_dict(config["skeleton"])
@@ -79,17 +83,17 @@ class PosePredictor:
         self._estimate = devices.map_inference(estimate)
         self._variables = devices.replicate(variables)
 
-    def __call__(self, image):
-        """(people [P, J, 3] (x, y, score) in pixels, scores [P]), best first, of an image: an array
+    def __call__(self, image: Any) -> tuple[Float[np.ndarray, "P J 3"], Float[np.ndarray, " P"]]:
+        """The people (x, y, score) in pixels and their scores, best first, of an image: an array
         (uint8, or floats in 0..1), a picture of PIL or a path, see `as_pixels`."""
         (_, _, people, scores), *_ = self.stream([(None, image)])
         return people, scores
 
-    def stream(self, frames):
+    def stream(self, frames: Iterable[tuple[Any, Any]]) -> Iterator[tuple]:
         """People on each of a stream of frames, in order; many at a time go to the devices.
 
         Args:
-          frames: iterable of (anything, frame), a frame as for `__call__`. Frames of several shapes
+          frames: pairs (anything, frame), a frame as for `__call__`. Frames of several shapes
             may come in any order: AHEAD batches are looked at to fill one.
 
         Yields:
@@ -125,8 +129,8 @@ class PosePredictor:
             item["scores"] = scores[n][found]
 
 
-def network_size(frame, height):
-    """(height, width) of the network's input for a frame [H, W, 3]: the aspect is kept.
+def network_size(frame: UInt8[np.ndarray, "H W 3"], height: int) -> tuple[int, int]:
+    """(height, width) of the network's input for a frame: the aspect is kept.
 
     The published rule: a fixed height, the width in proportion, at most 16 / 9 of the height.
     """
@@ -135,12 +139,20 @@ def network_size(frame, height):
     return height, max(STRIDE, -(-round(width) // WIDTH_STEP) * WIDTH_STEP)
 
 
-def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0,), rotations=(0,)):
+def make_estimator(
+    apply: Callable,
+    skeleton: Skeleton,
+    decode: Callable,
+    *,
+    stride: int = 8,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    rotations: Sequence[float] = (0,),
+) -> Callable:
     """Builds the function that finds people.
 
     Args:
-      apply: (variables, images [B, H, W, 3] float 0..255) -> the network's `Maps`.
-      skeleton: of the network.
+      apply: (variables, images of 0..255) -> the network's `Maps`.
       decode: from `make_decoder`.
       stride: input pixels a map cell.
       flip: average with the maps of the mirrored image.
@@ -153,8 +165,8 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
       UserError: a rotation is no multiple of 90.
 
     Returns:
-      estimate(variables, images uint8 [B, H, W, 3]) -> (people [B, P, J, 3] (x, y, score) in pixels
-      of `images`, scores [B, P]). Not jitted: it runs inside the caller's.
+      estimate(variables, images) -> (people (x, y, score) in pixels of `images`, scores). Not
+      jitted: it runs inside the caller's.
     """
 
     if not rotations or any(angle % 90 for angle in rotations):
@@ -194,7 +206,9 @@ def make_estimator(apply, skeleton, decode, *, stride=8, flip=False, scales=(1.0
             total = maps if total is None else [a + b for a, b in zip(total, maps, strict=True)]
         return decode(*(x / len(scales) for x in total))
 
-    def estimate(variables, images):
+    def estimate(
+        variables: Any, images: Num[Array, "B H W 3"]
+    ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
         images = images.astype(jnp.float32)
         shape = images.shape[1:3]
         found = []
@@ -266,19 +280,16 @@ def similarity(people, sigmas):
     return close.sum(-1) / jnp.maximum(shared.sum(-1), 1)
 
 
-def flip_maps(heatmaps, pafs, skeleton):
+def flip_maps(
+    heatmaps: Float[Array, "*n h w C"], pafs: Float[Array, "*n h w D"], skeleton: Skeleton
+) -> tuple[Float[Array, "*n h w C"], Float[Array, "*n h w D"]]:
     """Mirrors maps left to right and swaps what is left and right in them.
 
     Mirroring the people and mirroring the maps commute: `flip_maps` of what a network says of the
     mirrored image is what it should say of the image. It is its own inverse.
 
     Args:
-      heatmaps: [..., h, w, J + 1], background last.
-      pafs: [..., h, w, 2 L].
-      skeleton: a `Skeleton` with J joints and L limbs.
-
-    Returns:
-      Heatmaps and PAFs of the same shapes.
+      heatmaps: background last.
     """
     joints = np.append(skeleton.flip, skeleton.num_joints)
     limb, sign = skeleton.limb_flip

@@ -156,7 +156,9 @@ def one_euro(
 class OneEuro:
     """The One-Euro filter of one person's joints, frame by frame; see `one_euro`."""
 
-    def __init__(self, cutoff=CUTOFF, slope=SLOPE, speed_cutoff=SPEED_CUTOFF):
+    def __init__(
+        self, cutoff: float = CUTOFF, slope: float = SLOPE, speed_cutoff: float = SPEED_CUTOFF
+    ):
         self._cutoffs = cutoff, slope, speed_cutoff
         self._time, self._points, self._speed, self._known = -np.inf, None, None, None
 

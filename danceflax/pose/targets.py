@@ -6,22 +6,34 @@ heatmaps are summed and clipped to 1, the last person's limb overwrites, and the
 half-cell shift.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from danceflax.pose.grid import to_grid
+from danceflax.skeleton import Skeleton
 
 # A Gaussian below 1 % is cut to zero, as in the published training code.
 CUT = float(np.exp(-4.6052))
 MODES = ("paper", "caffe")
 
 
-def make_targets(people, skeleton, shape, stride=8, sigma=7.0, limb_width=8.0, mode="paper"):
+def make_targets(
+    people: Float[Array | np.ndarray, "B P J 3"],
+    skeleton: Skeleton,
+    shape: Sequence[int],
+    stride: int = 8,
+    sigma: float = 7.0,
+    limb_width: float = 8.0,
+    mode: str = "paper",
+) -> tuple[Float[Array, "B h w J+1"], Float[Array, "B h w {skeleton.num_pafs}"]]:
     """Heatmaps and PAFs of a batch of people.
 
     Args:
-      people: [B, P, J, 3] (x, y, visibility) in input pixels; visibility 0 draws nothing.
-      skeleton: a `Skeleton` with J joints and L limbs.
+      people: (x, y, visibility) in input pixels; visibility 0 draws nothing.
+      skeleton: of the people.
       shape: (h, w) of the maps; the image is (h, w) * stride.
       stride: input pixels a map cell.
       sigma: standard deviation of the heatmap's Gaussian, in input pixels.
@@ -29,8 +41,8 @@ def make_targets(people, skeleton, shape, stride=8, sigma=7.0, limb_width=8.0, m
       mode: "paper" or "caffe", see above.
 
     Returns:
-      heatmaps [B, h, w, J + 1] in [0, 1], background (1 - the largest joint value) last;
-      pafs [B, h, w, 2 L], unit vectors (x, y) per limb. Both float32.
+      Heatmaps in [0, 1], background (1 - the largest joint value) last; PAFs, unit vectors (x, y)
+      per limb. Both float32.
     """
     if mode not in MODES:
         raise ValueError(f"target mode {mode!r}; choose one of {', '.join(MODES)}")

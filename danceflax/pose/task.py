@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -26,7 +27,7 @@ from danceflax.pose.loss import make_loss
 from danceflax.pose.predict import make_estimator
 from danceflax.training import devices
 from danceflax.training.pretrained import refuse_random, start_from
-from danceflax.training.task import Task, Work
+from danceflax.training.task import Read, Task, Work
 
 SHOWN = ("AP", "AP50", "PCK", "loss")
 
@@ -63,7 +64,7 @@ def make_task(config: ConfigDict) -> Task:
     finds_people = getattr(model, "heatmap_stages", 1) > 0
     shown = choose_shown(config, validation, finds_people)
 
-    def begin(variables, read, workdir):
+    def begin(variables: Any, read: Read, workdir: str) -> Work:
         del variables, workdir  # nothing is computed ahead
         validate = make_validate()
 

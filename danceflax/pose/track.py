@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from danceflax.errors import UserError
 from danceflax.people import UNKNOWN
 from danceflax.pose.metrics import person_area
+from danceflax.skeleton import Skeleton
 
 # A joint is found within this many of its OKS sigmas, or is an outlier with this probability. That
 # a person is new is as likely as one anywhere on so many times the area of a person.
@@ -55,7 +56,7 @@ class Tracker:
       memory: seconds after which a person not seen is forgotten; who comes back later is new.
     """
 
-    def __init__(self, skeleton, memory: float = 1.5):
+    def __init__(self, skeleton: Skeleton, memory: float = 1.5):
         self._sigmas = PRECISION * np.asarray(skeleton.sigmas)
         self._flip = skeleton.flip
         self._memory = memory
@@ -189,7 +190,7 @@ class Tracker:
 def link_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
     times: Sequence[float] | np.ndarray,
-    skeleton,
+    skeleton: Skeleton,
     cuts: Collection[int] = (),
     memory: float = 1.5,
     least: int = 3,

@@ -137,4 +137,4 @@ def test_frame_classifier_sees_order_only_with_a_temporal_head():
         assert forward.shape == (2, 4)
         assert np.allclose(forward, backward, atol=1e-5) == (temporal == "mean")
     with pytest.raises(UserError, match="temporal='lstm'"):
-        FrameClassifier(4, temporal="lstm").init(jax.random.key(0), x)
+        FrameClassifier(4, temporal="lstm").init(jax.random.key(0), jnp.asarray(x))

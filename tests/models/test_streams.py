@@ -15,7 +15,7 @@ PAIRS = [("rgb", "flow"), ("rgb", "pose"), ("flow", "pose")]
 def make_inputs(seed=0):
     rng = np.random.default_rng(seed)
     shapes = {"rgb": (2, 16, 64, 64, 3), "flow": (2, 8, 64, 64, 2), "pose": (2, 16, 8, 8, 19)}
-    return {name: rng.uniform(-1, 1, s).astype(np.float32) for name, s in shapes.items()}
+    return {name: jnp.asarray(rng.uniform(-1, 1, s), jnp.float32) for name, s in shapes.items()}
 
 
 def small(streams, **options):

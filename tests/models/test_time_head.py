@@ -48,7 +48,7 @@ def test_the_head_over_time_is_pytorchs():
             "bias": theirs.linear.bias.detach().numpy(),
         },
     }
-    ours = TimeHead(16).apply({"params": params}, features)
+    ours = TimeHead(16).apply({"params": params}, jnp.asarray(features))
     with torch.no_grad():
         expected = theirs(torch.from_numpy(features.transpose(0, 4, 1, 2, 3)))
     np.testing.assert_allclose(ours, expected, atol=1e-5)

@@ -119,7 +119,7 @@ def test_panel_has_a_row_a_sample_and_six_columns():
 def test_a_skeleton_of_ones_own():
     own = Skeleton.from_dict({"name": "stick", "joints": ["head", "tail"], "limbs": [(0, 1)]})
     image = np.zeros((50, 50, 3), np.uint8)
-    drawn = draw.draw_people(image, [[[10, 10, 1], [40, 40, 1]]], own)
+    drawn = draw.draw_people(image, np.array([[[10.0, 10, 1], [40, 40, 1]]]), own)
     assert drawn[25, 25].any() and not drawn[10, 40].any()
 
 

@@ -29,7 +29,7 @@ def load_records(annotations, skeleton):
             for a in annotations["annotations"]
             if a["image_id"] == image["id"] and a["num_keypoints"]
         ]
-        keypoints = np.array([a["keypoints"] for a in people], float)
+        keypoints = np.array([a["keypoints"] for a in people], float).reshape(-1, 17, 3)
         converted, _ = convert_joints(keypoints, COCO17_JOINTS, skeleton.joints)
         yield {
             "id": image["id"],
@@ -76,13 +76,13 @@ def test_truth_as_prediction_is_perfect_on_real_people(skeleton, capfd):
 def test_joints_go_back_to_coco_as_openpose_does_it(skeleton):
     people = make_person(skeleton)
     people[0, 0, 2] = 0
-    (entry,) = evaluation.person_results(people, [0.5], 3, skeleton)
+    (entry,) = evaluation.person_results(people, np.array([0.5]), 3, skeleton)
     expected = people[0, OPENPOSE_TO_COCO[skeleton.name]]
     expected[0] = 0
     np.testing.assert_allclose(np.reshape(entry["keypoints"], (17, 3)), expected, atol=0.0051)
     json.dumps(entry)  # plain numbers
     people[..., 2] = 0
-    assert evaluation.person_results(people, [0.5], 3, skeleton) == []
+    assert evaluation.person_results(people, np.array([0.5]), 3, skeleton) == []
 
 
 def test_average_precision_follows_the_oks_of_the_skeletons_sigmas():
@@ -90,7 +90,7 @@ def test_average_precision_follows_the_oks_of_the_skeletons_sigmas():
     truth = make_person(COCO18)
     found = truth + [5.0, -3.0, 0]
     ground_truth = evaluation.ground_truth_from_records([{"people": truth}], COCO18)
-    results = evaluation.person_results(found, [1.0], 0, COCO18, COCO18.joints)
+    results = evaluation.person_results(found, np.array([1.0]), 0, COCO18, COCO18.joints)
     before = copy.deepcopy((ground_truth, results))
     for factor in (0.5, 0.8, 1.0, 2.0):
         sigmas = np.array(COCO18.sigmas) * factor
@@ -124,7 +124,7 @@ def test_oks_agrees_with_pycocotools_on_real_people():
         evaluator._prepare()
         expected = np.array(evaluator.computeOks(image["id"], 1)).T
         kept = [i for i, a in enumerate(coco.imgToAnns[image["id"]]) if a["num_keypoints"]]
-        areas = [a["area"] for a in truth]
+        areas = np.array([a["area"] for a in truth], float)
         measured = evaluation.oks(people, found, evaluation.COCO17_SIGMAS, areas)
         np.testing.assert_allclose(measured, expected[kept], atol=1e-6)
 
@@ -141,7 +141,9 @@ def test_area_from_keypoints_matches_real_segmentations():
     assert evaluation.person_area(upright) == pytest.approx(0.53 * 100 * 50)
     upright[0, 1] = 0
     assert evaluation.person_area(upright) == 1
-    assert evaluation.person_area(upright, [[0, 0, 20, 100]]) == pytest.approx(0.38 * 2000)
+    assert evaluation.person_area(upright, np.array([[0.0, 0, 20, 100]])) == pytest.approx(
+        0.38 * 2000
+    )
 
 
 def test_people_under_a_mask_are_neither_right_nor_wrong():
@@ -150,7 +152,7 @@ def test_people_under_a_mask_are_neither_right_nor_wrong():
     mask = np.ones((200, 200), np.uint8)
     mask[95:160, 95:160] = 0
     found = np.concatenate([stranger, person])
-    results = evaluation.person_results(found, [0.9, 0.8], 0, COCO18, COCO18.joints)
+    results = evaluation.person_results(found, np.array([0.9, 0.8]), 0, COCO18, COCO18.joints)
     for covered, expected in ((mask, 1.0), (None, 0.5)):
         records = [{"people": person, "mask": covered}]
         truth = evaluation.ground_truth_from_records(records, COCO18)
@@ -172,8 +174,8 @@ def test_torso_without_its_joints_comes_from_the_area():
 
 def test_faults_are_named(tmp_path):
     truth = evaluation.ground_truth_from_records([{"people": make_person(COCO18)}], COCO18)
-    results = evaluation.person_results(make_person(COCO18), [1], 0, COCO18)
-    own = evaluation.person_results(make_person(COCO18), [1], 0, COCO18, COCO18.joints)
+    results = evaluation.person_results(make_person(COCO18), np.array([1.0]), 0, COCO18)
+    own = evaluation.person_results(make_person(COCO18), np.array([1.0]), 0, COCO18, COCO18.joints)
     (tmp_path / "text.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
     nobody = evaluation.ground_truth_from_records([{"people": np.zeros((0, 18, 3))}], COCO18)

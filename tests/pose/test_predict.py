@@ -8,6 +8,7 @@ import pytest
 
 from danceflax.errors import UserError
 from danceflax.io.images import write_image
+from danceflax.models.openpose import OpenPoseCOCO
 from danceflax.pose import predict
 from danceflax.pose.predict import flip_maps
 from danceflax.pose.targets import make_targets
@@ -57,7 +58,7 @@ def predictor(monkeypatch):
         "skeleton": COCO18.to_dict(),
         "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3},
     }
-    return predict.PosePredictor(None, {}, config, height=64, batch_size=4)
+    return predict.PosePredictor(OpenPoseCOCO(), {}, config, height=64, batch_size=4)
 
 
 def test_shapes_in_turn_fill_batches_and_keep_their_order(predictor):

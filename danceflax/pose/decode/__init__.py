@@ -4,9 +4,12 @@ decode = make_decoder(skeleton)
 people, scores = decode(heatmaps, pafs)
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.pose.decode.assembly import collect_people, join_limbs
@@ -14,7 +17,7 @@ from danceflax.pose.decode.interpolation import cubic_weights, linear_weights
 from danceflax.pose.decode.limbs import match_greedily, score_limbs
 from danceflax.pose.decode.peaks import find_peaks_on_grid, find_peaks_upsampled
 from danceflax.pose.grid import to_pixels
-from danceflax.skeleton import FOOT_JOINTS
+from danceflax.skeleton import FOOT_JOINTS, Skeleton
 
 # What each rule's authors use where no value is given. "global": OpenPose (its GPU connector).
 # "tree": the authors' Python code of 2017, and its PyTorch port.
@@ -25,20 +28,20 @@ PUBLISHED = {
 
 
 def make_decoder(
-    skeleton,
+    skeleton: Skeleton,
     *,
-    rule="global",
-    refine="grid",
-    stride=8,
-    max_people=20,
-    max_peaks=32,
-    peak_threshold=None,
-    paf_threshold=None,
-    paf_ratio=None,
-    min_joints=None,
-    min_score=0.4,
-    samples=10,
-):
+    rule: str = "global",
+    refine: str = "grid",
+    stride: int = 8,
+    max_people: int = 20,
+    max_peaks: int = 32,
+    peak_threshold: float | None = None,
+    paf_threshold: float | None = None,
+    paf_ratio: float | None = None,
+    min_joints: int | None = None,
+    min_score: float = 0.4,
+    samples: int = 10,
+) -> Callable:
     """Makes the function that turns maps into people.
 
     Rules (reference: OpenPose, bodyPartConnectorBase.cpp; Cao et al., CVPR 2017, section 2.4):
@@ -62,7 +65,7 @@ def make_decoder(
     most about 1, and higher for fuller people.
 
     Args:
-      skeleton: a `Skeleton` with J joints and L limbs.
+      skeleton: of the maps.
       rule: "global" or "tree".
       refine: "grid" or "upsample".
       stride: input pixels a map cell.
@@ -79,9 +82,9 @@ def make_decoder(
       samples: points on each limb.
 
     Returns:
-      decode(heatmaps [B, h, w, J + 1], pafs [B, h, w, 2 L]) -> people [B, P, J, 3] float32 (x, y,
-      score) in input pixels, (0, 0, 0) for an absent joint; scores [B, P] float32, best first, 0
-      for no person. h and w at least 3. Jitted; works inside another jit and under vmap.
+      decode(heatmaps, pafs) -> people (x, y, score) in input pixels, (0, 0, 0) for an absent joint,
+      and their scores, best first, 0 for no person. h and w at least 3. Jitted; works inside
+      another jit and under vmap.
 
     Raises:
       UserError: an unknown rule or refinement.
@@ -102,7 +105,9 @@ def make_decoder(
     rank = np.argsort(skeleton.assembly)  # limb -> its place in the assembly order
 
     @jax.jit
-    def decode(heatmaps, pafs):
+    def decode(
+        heatmaps: Float[Array, "B h w C"], pafs: Float[Array, "B h w D"]
+    ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
         _check_shapes(heatmaps, pafs, skeleton)
         height, width = heatmaps.shape[1:3]
         maps = jnp.moveaxis(heatmaps[..., :-1].astype(jnp.float32), -1, 1)

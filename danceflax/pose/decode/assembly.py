@@ -8,23 +8,31 @@ people of unknown size is needed: the state is one label a peak.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 
 
-def join_limbs(score, order, limbs, joints, fill_only=None):
+def join_limbs(
+    score: Float[Array, "B L K K"],
+    order: Float[Array, "B L K K"],
+    limbs: Int[np.ndarray, "L 2"],
+    joints: int,
+    fill_only: Bool[np.ndarray, " L"] | None = None,
+) -> tuple[Int[Array, "B N"], Float[Array, "B N"]]:
     """Labels every peak with the person that holds it.
 
     Args:
-      score: [B, L, K, K] score of each limb candidate, -inf for none.
-      order: [B, L, K, K] candidates are taken from high to low; of the L * K first, that is: room
+      score: of each limb candidate, -inf for none.
+      order: candidates are taken from high to low; of the L * K first, that is: room
         for a full set of limbs for K people. (Greedily matched limbs always fit.)
-      limbs: [L, 2] joint indices.
+      limbs: joint indices.
       joints: J.
-      fill_only: [L] bool, limbs that may only add a lone peak to a person; None: no such limb.
+      fill_only: limbs that may only add a lone peak to a person; None: no such limb.
 
     Returns:
-      label [B, J * K] int32: peaks with the same label make one person;
-      limb_total [B, J * K]: sum of the accepted limbs' scores, by label.
+      For the N = J * K peaks: a label, the same for those that make one person; and the sum of the
+      accepted limbs' scores, by label.
     """
     batch, count, slots, _ = score.shape
     peaks = jnp.arange(joints * slots)
@@ -60,19 +68,29 @@ def join_limbs(score, order, limbs, joints, fill_only=None):
     return label, _sum_by_label(jnp.where(accepted, score, 0.0), owner, len(peaks))
 
 
-def collect_people(label, limb_total, xy, score, counted, limbs, max_people, min_joints, min_score):
+def collect_people(
+    label: Int[Array, "B N"],
+    limb_total: Float[Array, "B N"],
+    xy: Float[Array, "B J K 2"],
+    score: Float[Array, "B J K"],
+    counted: Bool[np.ndarray, " J"],
+    limbs: int,
+    max_people: int,
+    min_joints: int,
+    min_score: float,
+) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
     """The best people among the labels.
 
     Args:
       label, limb_total: from `join_limbs`.
-      xy: [B, J, K, 2] peaks in pixels.
-      score: [B, J, K], 0 for no peak.
-      counted: [J] bool, the joints that count towards `min_joints`.
+      xy: peaks in pixels.
+      score: 0 for no peak.
+      counted: the joints that count towards `min_joints`.
       limbs: L, how many limbs a full person has.
       max_people, min_joints, min_score: see `make_decoder`.
 
     Returns:
-      people [B, max_people, J, 3], scores [B, max_people], best first.
+      P = max_people people and their scores, best first.
     """
     batch, joints, slots = score.shape
     flat = score.reshape(batch, -1)

@@ -1,7 +1,11 @@
 """How well the PAF between two peaks says "one limb": line integrals, and one-to-one matching."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Int
 
 from danceflax.pose.decode.interpolation import find_taps
 
@@ -9,7 +13,16 @@ from danceflax.pose.decode.interpolation import find_taps
 CHUNK = 2048
 
 
-def score_limbs(pafs, xy, found, limbs, samples, threshold, weights, rate):
+def score_limbs(
+    pafs: Float[Array, "B h w C"],
+    xy: Float[Array, "B J K 2"],
+    found: Int[Array, "B J"],
+    limbs: Int[np.ndarray, "L 2"],
+    samples: int,
+    threshold: float,
+    weights: Callable,
+    rate: Callable,
+) -> Float[Array, "B L K K"]:
     """Scores every pair of peaks that a limb could join by the PAF on the line between them.
 
     The line integral of Cao et al. (CVPR 2017), equations 10 and 11, at the middles of `samples`
@@ -17,18 +30,18 @@ def score_limbs(pafs, xy, found, limbs, samples, threshold, weights, rate):
     a few cells wide an honest limb would fail at its own end.)
 
     Args:
-      pafs: [B, h, w, 2 L].
-      xy: [B, J, K, 2] peaks in grid coordinates, those that exist first.
-      found: [B, J] int32, how many exist.
-      limbs: [L, 2] joint indices.
-      samples: S, points on the line.
+      pafs: C = 2 L channels.
+      xy: peaks in grid coordinates, those that exist first.
+      found: how many exist.
+      limbs: joint indices.
+      samples: points on the line.
       threshold: a sample supports the limb if the PAF along the line exceeds this.
       weights: `linear_weights` or `cubic_weights`: how the maps are read between cells.
-      rate: (sum of all S samples, sum of the supporting ones, their number, length of the line in
+      rate: (sum of all samples, sum of the supporting ones, their number, length of the line in
         cells) -> the pair's score, -inf for no limb. Arrays of one shape.
 
     Returns:
-      [B, L, K, K] score of (peak of the first joint, peak of the second); -inf for no limb.
+      The score of (peak of the first joint, peak of the second); -inf for no limb.
     """
     batch, height, width, _ = pafs.shape
     joints, slots = xy.shape[1:3]
@@ -80,15 +93,15 @@ def score_limbs(pafs, xy, found, limbs, samples, threshold, weights, rate):
     return scores.reshape(batch, len(limbs), slots, slots)
 
 
-def match_greedily(score):
-    """Keeps of each limb's pairs [B, L, K, K] those that greedy one-to-one matching takes.
+def match_greedily(score: Float[Array, "B L K K"]) -> Float[Array, "B L K K"]:
+    """Keeps of each limb's pairs those that greedy one-to-one matching takes.
 
     Greedy matching takes the best pair, strikes its two peaks out and goes on. A pair that is the
     best of both its peaks is taken whatever else happens, so all such pairs are taken at once; a
     few rounds suffice. Ties go to the lower indices.
 
     Returns:
-      The scores [B, L, K, K]; -inf for pairs that are not taken.
+      The scores; -inf for pairs that are not taken.
     """
     slots = score.shape[-1]
 

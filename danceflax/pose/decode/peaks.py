@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from danceflax.pose.decode.interpolation import upsample
 from danceflax.pose.grid import to_grid
@@ -10,19 +11,21 @@ from danceflax.pose.grid import to_grid
 FLOOR = 0.01
 
 
-def find_peaks_on_grid(maps, threshold, max_peaks):
+def find_peaks_on_grid(
+    maps: Float[Array, "B J h w"], threshold: float, max_peaks: int
+) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima, refined by a Gaussian fitted to the grid's cells.
 
     The logarithm of a Gaussian is a parabola, so three cells in a row give its centre and height
     exactly. At the border the three outermost cells are fitted. A peak never leaves its cell.
 
     Args:
-      maps: [B, J, h, w] float32 heatmaps without the background; h and w at least 3.
+      maps: heatmaps without the background; h and w at least 3.
       threshold: a peak's cell must exceed it.
       max_peaks: K, the most peaks kept a joint, highest first.
 
     Returns:
-      xy [B, J, K, 2] in grid coordinates, score [B, J, K]: the fitted height, 0 where no peak is.
+      (x, y) in grid coordinates, and the score: the fitted height, 0 where no peak is.
     """
     score, y, x = _top_maxima(maps, threshold, max_peaks)
     peak_y, gain_y = _fit_axis(maps, y, x, score, axis="y")
@@ -31,7 +34,9 @@ def find_peaks_on_grid(maps, threshold, max_peaks):
     return jnp.stack([peak_x, peak_y], -1), jnp.where(score > 0, height, 0.0)
 
 
-def find_peaks_upsampled(maps, threshold, max_peaks, stride):
+def find_peaks_upsampled(
+    maps: Float[Array, "B J h w"], threshold: float, max_peaks: int, stride: int
+) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima of the maps upsampled to the input's size, as published.
 
     Bicubic upsampling, 3x3 maxima but for the outermost pixels (where the replicated border makes
