@@ -10,6 +10,7 @@ from danceflax.errors import UserError
 from danceflax.io.cuts import CutFinder
 from danceflax.pose.smooth import smooth_people
 from danceflax.pose.track import link_people
+from danceflax.skeleton import Skeleton
 
 
 class Dancers(typing.NamedTuple):
@@ -53,7 +54,7 @@ def follow_people(
     return Dancers(found.times, people, ids, scores)
 
 
-def link_found(found: Iterable[tuple], skeleton) -> Dancers:
+def link_found(found: Iterable[tuple], skeleton: Skeleton) -> Dancers:
     """The people of a clip, numbered.
 
     Args:

@@ -4,15 +4,21 @@ Figures are sums to add up over images, and then ratios.
 """
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from danceflax.pose.metrics import TORSO_RATIO, match_people, oks, person_area
-from danceflax.skeleton import convert_joints
+from danceflax.skeleton import Skeleton, convert_joints
 
 # How far a body is tilted: degrees of its torso against upright, up to.
 TILTS = {"upright": 30, "leaning": 60, "lying": 120, "inverted": 180}
 
 
-def judge_joints(people_true, people_pred, skeleton, threshold=0.2):
+def judge_joints(
+    people_true: Float[np.ndarray, "P J 3"],
+    people_pred: Float[np.ndarray, "Q J 3"],
+    skeleton: Skeleton,
+    threshold: float = 0.2,
+) -> tuple[Bool[np.ndarray, "P J"], Bool[np.ndarray, "P J"]]:
     """Which joints of one image's people are found.
 
     A joint is correct within `threshold` torso lengths. The torso runs from the neck to the middle
@@ -22,11 +28,11 @@ def judge_joints(people_true, people_pred, skeleton, threshold=0.2):
     wrong.
 
     Args:
-      people_true: [P, J, 3] (x, y, visibility); absent joints do not count.
-      people_pred: [Q, J, 3] (x, y, confidence), confidence 0 is a joint not found.
+      people_true: (x, y, visibility); absent joints do not count.
+      people_pred: (x, y, confidence), confidence 0 is a joint not found.
 
     Returns:
-      ([P, J] bool, which joints are correct; [P, J] bool, which are labelled).
+      Which joints are correct, and which are labelled.
     """
     shape = (-1, skeleton.num_joints, 3)
     true = np.asarray(people_true, float).reshape(shape)
@@ -40,22 +46,27 @@ def judge_joints(people_true, people_pred, skeleton, threshold=0.2):
     return correct, labelled
 
 
-def body_tilt(people, skeleton):
-    """[P] degrees from 0, upright, to 180, upside down: the angle between the torso, from neck to
+def body_tilt(people: Float[np.ndarray, "P J 3"], skeleton: Skeleton) -> Float[np.ndarray, " P"]:
+    """Degrees from 0, upright, to 180, upside down: the angle between the torso, from neck to
     hips, and the image's downward axis; NaN where an end of it is absent."""
     ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
     x, y = (ends[:, 1, :2] - ends[:, 0, :2]).T
     return np.where((ends[..., 2] > 0).all(1), np.degrees(np.arctan2(np.abs(x), y)), np.nan)
 
 
-def sum_by_tilt(people_true, correct, labelled, skeleton):
-    """[T, 2] sums of joints (correct, labelled) of the people of each of TILTS."""
+def sum_by_tilt(
+    people_true: Float[np.ndarray, "P J 3"],
+    correct: Bool[np.ndarray, "P J"],
+    labelled: Bool[np.ndarray, "P J"],
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "N 2"]:
+    """Sums of joints (correct, labelled) of the people of each of TILTS."""
     kind = np.searchsorted(list(TILTS.values()), body_tilt(people_true, skeleton))
     sums = np.stack([correct.sum(1), labelled.sum(1)], -1).astype(float)
     return np.stack([sums[kind == k].sum(0) for k in range(len(TILTS))])
 
 
-def tilt_metrics(sums):
+def tilt_metrics(sums: Float[np.ndarray, "N 2"]) -> dict[str, float]:
     """{PCK/tilt/upright...} of `sum_by_tilt` over all images; tilts nobody has are left out."""
     return {
         f"PCK/tilt/{name}": float(right / total)
@@ -64,7 +75,9 @@ def tilt_metrics(sums):
     }
 
 
-def pck_metrics(correct, count, skeleton):
+def pck_metrics(
+    correct: Num[np.ndarray, " J"], count: Num[np.ndarray, " J"], skeleton: Skeleton
+) -> dict[str, float]:
     """{PCK, PCK/joint...} of the sums over all images; joints never labelled are left out."""
     metrics = {"PCK": float(np.sum(correct) / max(np.sum(count), 1))}
     for name, right, total in zip(skeleton.joints, correct, count, strict=True):
@@ -73,8 +86,8 @@ def pck_metrics(correct, count, skeleton):
     return metrics
 
 
-def torso_length(people, skeleton):
-    """[P] px from the neck to the middle of the hips, see `judge_joints`."""
+def torso_length(people: Float[np.ndarray, "P J 3"], skeleton: Skeleton) -> Float[np.ndarray, " P"]:
+    """Pixels from the neck to the middle of the hips, see `judge_joints`."""
     ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
     length = np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=-1)
     known = (ends[..., 2] > 0).all(1) & (length > 0)

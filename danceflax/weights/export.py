@@ -11,7 +11,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -82,7 +82,7 @@ def _tensors(flat, model, bgr):
 
 
 def write_safetensors(
-    file: BinaryIO, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
+    file: io.BufferedIOBase, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
 ) -> None:
     """Writes float32 arrays by name."""
     header, offset = {"__metadata__": {"format": "pt", "note": note}}, 0
@@ -98,7 +98,7 @@ def write_safetensors(
 
 
 def write_pytorch(
-    file: BinaryIO, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
+    file: io.BufferedIOBase, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
 ) -> None:
     """Writes float32 arrays by name as `torch.save` would an OrderedDict."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:

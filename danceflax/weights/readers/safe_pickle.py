@@ -14,7 +14,7 @@ import os
 import pickle
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from danceflax.errors import UserError
 
@@ -88,7 +88,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def load(
-    stream: BinaryIO | mmap.mmap,
+    stream: io.BufferedIOBase | mmap.mmap,
     allowed: Mapping[str, Call | str],
     path: str | os.PathLike,
     persistent_load: Callable | None = None,
