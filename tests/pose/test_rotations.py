@@ -111,5 +111,6 @@ def test_similarity_is_oks():
 
 @pytest.mark.parametrize("rotations", [(), (45,), (0, 91)])
 def test_other_angles_are_refused(rotations):
+    network, decode = make_network(PEOPLE), make_decoder(COCO18)
     with pytest.raises(UserError, match=r"rotations=.*: expected multiples of 90"):
-        make_estimator(None, COCO18, None, rotations=rotations)
+        make_estimator(network, COCO18, decode, rotations=rotations)
