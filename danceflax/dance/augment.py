@@ -12,21 +12,24 @@ without a keypoint file shows nobody.
 """
 
 import os
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Int, Shaped, UInt8
 
 from danceflax.data.clips import nearest, sample_frames
 from danceflax.data.flow import compute_flow
 from danceflax.data.frames import find_keypoints
 from danceflax.data.keypoint_files import read_keypoints
+from danceflax.data.sources import Fields
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.flow_files import encode_flow, read_flow
 from danceflax.io.images import find_image, read_image
 from danceflax.people import keypoint_boxes, resize_affine, transform_people
 from danceflax.pose.appearance import random_colours
-from danceflax.skeleton import convert_joints
+from danceflax.skeleton import Skeleton, convert_joints
 
 FLOW_FILES = "files"  # the flow source that reads what prepare_data.py flow wrote
 CROPS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # evaluation crops: places along the longer side
@@ -36,30 +39,39 @@ class View(NamedTuple):
     """What is cut out of a clip.
 
     Attributes:
-      frames: int [T], positions in the record's frames.
+      frames: positions in the record's frames.
       share: side of the square crop / shorter side of the frame.
       place: (x, y) in 0..1, where the crop lies between the edges.
       mirrored: left to right.
-      colours: [3, 4], an affine map of RGB, or None.
+      colours: an affine map of RGB, or None.
     """
 
-    frames: np.ndarray
+    frames: Int[np.ndarray, " T"]
     share: float
-    place: tuple
+    place: tuple[float, float] | Float[np.ndarray, "2"]
     mirrored: bool = False
-    colours: np.ndarray | None = None
+    colours: Float[np.ndarray, "3 4"] | None = None
 
-    def box(self, size):
+    def box(self, size: tuple[int, int]) -> tuple[int, int, int]:
         """(x0, y0, side) of the crop in a picture of (height, width)."""
         return crop_box(size, self.share, self.place)
 
 
-def augment_clip(record, rng, *, needs, clip, augment, flow, pose):
+def augment_clip(
+    record: dict[str, Any],
+    rng: np.random.Generator,
+    *,
+    needs: Sequence[str],
+    clip: Fields,
+    augment: Fields,
+    flow: Fields | None,
+    pose: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """A random clip of a record, for training: a random window, crop, flip and colours.
 
     Args:
       record: of a `ClipSource`.
-      rng: np.random.Generator, the only source of chance.
+      rng: the only source of chance.
       needs: which of "rgb", "flow", "people" to read.
       clip: `config.clip`; see configs/classifier_base.py, as for the next two.
       augment: `config.augment`.
@@ -80,7 +92,15 @@ def augment_clip(record, rng, *, needs, clip, augment, flow, pose):
     return _stack(record, [view], needs, clip["size"], flow, pose, squeeze=True)
 
 
-def read_views(record, *, needs, clip, views, flow, pose):
+def read_views(
+    record: dict[str, Any],
+    *,
+    needs: Sequence[str],
+    clip: Fields,
+    views: Fields,
+    flow: Fields | None,
+    pose: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """The evaluation views of a record: `clips` windows x `crops` crops, [V, T, ...].
 
     Arguments as for `augment_clip`, without chance; `views` holds clips, crops and crop of
@@ -96,7 +116,9 @@ def read_views(record, *, needs, clip, views, flow, pose):
     return _stack(record, made, needs, clip["size"], flow, pose)
 
 
-def crop_box(size, share, place):
+def crop_box(
+    size: tuple[int, int], share: float, place: tuple[float, float] | Float[np.ndarray, "2"]
+) -> tuple[int, int, int]:
     """(x0, y0, side) in whole pixels of the square crop in a picture of (height, width).
 
     Its side is `share` of the shorter side; `place` (x, y) in 0..1 says where between the edges.
@@ -106,28 +128,38 @@ def crop_box(size, share, place):
     return round(place[0] * (width - side)), round(place[1] * (height - side)), side
 
 
-def cut(image, box, size):
-    """The box of an image [H, W, C], resized to [size, size, C]."""
+def cut(
+    image: Shaped[np.ndarray, "H W C"], box: tuple[int, int, int], size: int
+) -> Shaped[np.ndarray, "{size} {size} C"]:
+    """The box of an image, resized."""
     x0, y0, side = box
     image = image[y0 : y0 + side, x0 : x0 + side]
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return image if side == size else cv2.resize(image, (size, size), interpolation=method)
 
 
-def cut_flow(flow, box, size):
-    """The box of a flow [h, w, 2], resized; its vectors are then in the new pixels."""
+def cut_flow(
+    flow: Float[np.ndarray, "h w 2"], box: tuple[int, int, int], size: int
+) -> Float[np.ndarray, "{size} {size} 2"]:
+    """The box of a flow, resized; its vectors are then in the new pixels."""
     return cut(flow, box, size) * np.float32(size / box[2])
 
 
-def mirror_flow(encoded):
-    """The encoded flow uint8 [..., W, 2] of the mirrored clip: what went right goes left."""
+def mirror_flow(encoded: UInt8[np.ndarray, "*any W 2"]) -> UInt8[np.ndarray, "*any W 2"]:
+    """The encoded flow of the mirrored clip: what went right goes left."""
     mirrored = encoded[..., ::-1, :].copy()
     mirrored[..., 0] = 255 - mirrored[..., 0]
     return mirrored
 
 
-def place_people(people, box, size, mirrored, skeleton):
-    """Keypoints [..., J, 3] in the pixels of the crop; absent joints stay (0, 0, 0)."""
+def place_people(
+    people: Float[np.ndarray, "*any J 3"],
+    box: tuple[int, int, int],
+    size: int,
+    mirrored: bool,
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "*any J 3"]:
+    """Keypoints in the pixels of the crop; absent joints stay (0, 0, 0)."""
     x0, y0, side = box
     affine = resize_affine((side, side), (size, size))
     affine[:, 2] -= affine[:, :2] @ (x0, y0)
@@ -154,23 +186,23 @@ def _stack(record, views, needs, size, flow, pose, squeeze=False):
 class _Files:
     """The files of one record, each read once."""
 
-    def __init__(self, record):
+    def __init__(self, record: dict[str, Any]):
         self.record, self._kept = record, {}
 
-    def image(self, i):
+    def image(self, i: int | np.integer) -> UInt8[np.ndarray, "H W 3"]:
         return self._keep("rgb", i, self._image)
 
-    def flow(self, i):
+    def flow(self, i: int | np.integer) -> Float[np.ndarray, "h w 2"]:
         return self._keep("flow", i, self._flow)
 
-    def people(self, i, pose):
+    def people(self, i: int | np.integer, pose: Mapping[str, Any]) -> Float[np.ndarray, "P J 3"]:
         return self._keep("people", i, lambda i: self._people(i, pose))
 
-    def frame_size(self):
+    def frame_size(self) -> tuple[int, int]:
         """(height, width) of the clip's frames, by its first one."""
         return self._keep("size", 0, lambda i: self.image(i).shape[:2])
 
-    def indices_with_flow(self):
+    def indices_with_flow(self) -> Int[np.ndarray, " n"]:
         return np.flatnonzero(np.diff(self.record["numbers"]) == 1)
 
     def _keep(self, kind, i, make):

@@ -1,8 +1,11 @@
 """Makes classifiers: from a training config, or from a checkpoint."""
 
+import os
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
@@ -39,8 +42,8 @@ PUBLISHED_VIEWS = dict(clips=4, crops=1, crop=0.875)
 PUBLISHED_FLOW = dict(source="dis", bound=20.0, every=1)
 
 
-def create(config, class_names):
-    """A `Classifier` and its start variables, by a training config (configs/classifier_base.py).
+def create(config: ConfigDict, class_names: Sequence[str]) -> tuple[Classifier, dict[str, Any]]:
+    """A classifier and its start variables, by a training config (configs/classifier_base.py).
 
     Raises:
       UserError: options do not fit together, or a checkpoint to start from does not fit.
@@ -139,7 +142,7 @@ def load_openpose(pose: ConfigDict) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, config
 
 
-def choose_groups(config, classifier):
+def choose_groups(config: ConfigDict, classifier: Classifier) -> dict[str, dict[str, Any]]:
     """The config's parameter groups, with what the streams' flags freeze."""
     groups = config.optimizer.groups.to_dict()
     for stream in config.streams:
@@ -188,14 +191,14 @@ def start_stream(
     return variables, config["normalisation"]
 
 
-def describe(classifier, class_names):
+def describe(classifier: Classifier, class_names: Sequence[str]) -> dict[str, Any]:
     """The checkpoint config of a classifier."""
     description = registry.describe(classifier.model, class_names, classifier.normalisation)
     return description | {"inputs": classifier.inputs}
 
 
-def load(path):
-    """(`Classifier`, variables, checkpoint config) of a classifier's checkpoint.
+def load(path: str | os.PathLike) -> tuple[Classifier, dict[str, Any], dict[str, Any]]:
+    """(classifier, variables, checkpoint config) of a classifier's checkpoint.
 
     An I3D from convert_weights.py is used as it was published; its channels tell RGB from flow.
     """
@@ -205,8 +208,8 @@ def load(path):
     return assemble(model, config), variables, config
 
 
-def assemble(model, config):
-    """The `Classifier` of a module and its checkpoint config."""
+def assemble(model: nn.Module, config: Mapping[str, Any]) -> Classifier:
+    """The classifier of a module and its checkpoint config."""
     normalisation, inputs = config["normalisation"], config.get("inputs")
     if inputs is None:
         is_flow = len(normalisation["mean"]) == 2

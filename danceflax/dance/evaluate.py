@@ -1,13 +1,15 @@
 """How good a classifier is: its answers over a pass, on the device, and the figures of them."""
 
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Shaped
 from ml_collections import ConfigDict
 
 from danceflax.dance.classifiers import assemble
@@ -22,11 +24,13 @@ from danceflax.training import devices
 TOP = (1, 3, 5)
 
 
-def make_classify(prepare, apply, each_view=False):
-    """Builds classify(variables, batch of [B, V, ...]) -> probabilities [B, C], the views' mean; or
-    those of each view, [B, V, C]."""
+def make_classify(prepare: Callable, apply: Callable, each_view: bool = False) -> Callable:
+    """Builds classify(variables, batch of [B, V, ...]) -> probabilities, the views' mean; or those
+    of each view."""
 
-    def classify(variables, batch):
+    def classify(
+        variables: Mapping[str, Any], batch: Mapping[str, Array]
+    ) -> Float[Array, "B *V C"]:
         def one_view(view):
             logits, _ = apply(variables, prepare(variables["params"], view))
             return jax.nn.softmax(logits)
@@ -37,29 +41,39 @@ def make_classify(prepare, apply, each_view=False):
     return classify
 
 
-def over_views(function, batch):
+def over_views(function: Callable, batch: Mapping[str, Array]) -> Float[Array, "B V ..."]:
     """function([B, ...]) of each view of [B, V, ...], one after the other: the memory of one."""
     views = {k: jnp.moveaxis(v, 1, 0) for k, v in batch.items() if v.ndim > 1}
     return jnp.moveaxis(jax.lax.map(function, views), 0, 1)
 
 
 class Answers(NamedTuple):
-    """What a classifier says of a pass: probabilities [N, C] (or [N, V, C], of each view), true
-    labels int [N], names of this process's samples."""
+    """What a classifier says of a pass: probabilities (or those of each view), true labels, names
+    of this process's samples."""
 
-    probabilities: np.ndarray
-    labels: np.ndarray
+    probabilities: Float[np.ndarray, "N *V C"]
+    labels: Int[np.ndarray, " N"]
     names: list[str]
 
 
-def evaluate_batches(classify, variables, batches, gather=np.asarray):
-    """(metrics of `measure`, `Answers`) over one pass; arguments as for `classify_batches`."""
+def evaluate_batches(
+    classify: Callable,
+    variables: Any,
+    batches: Iterable[tuple[dict[str, np.ndarray], list[str]]],
+    gather: Callable = np.asarray,
+) -> tuple[dict[str, float], Answers]:
+    """(metrics of `measure`, answers) over one pass; arguments as for `classify_batches`."""
     answers = classify_batches(classify, variables, batches, gather)
     return measure(answers.probabilities, answers.labels), answers
 
 
-def classify_batches(classify, variables, batches, gather=np.asarray):
-    """The `Answers` over one pass; padding is left out.
+def classify_batches(
+    classify: Callable,
+    variables: Any,
+    batches: Iterable[tuple[dict[str, np.ndarray], list[str]]],
+    gather: Callable = np.asarray,
+) -> Answers:
+    """The answers over one pass; padding is left out.
 
     Args:
       classify: from `make_classify`, mapped over devices.
@@ -115,26 +129,32 @@ def evaluate_split(
     return metrics, answers, source
 
 
-def top_k_hits(probabilities, labels, k):
-    """[N] bool: is the label among the k most probable classes? A tie counts against it."""
+def top_k_hits(
+    probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"], k: int
+) -> Bool[np.ndarray, " N"]:
+    """Is the label among the k most probable classes? A tie counts against it."""
     own = np.take_along_axis(probabilities, labels[:, None], 1)
     rivals = (probabilities >= own).sum(1) - 1
     return rivals < k
 
 
-def confusion_matrix(probabilities, labels):
-    """int [C, C]: how many clips of class i (row) were taken for class j (column)."""
+def confusion_matrix(
+    probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"]
+) -> Int[np.ndarray, "C C"]:
+    """How many clips of class i (row) were taken for class j (column)."""
     num_classes = probabilities.shape[1]
     pairs = labels * num_classes + probabilities.argmax(1)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def measure(probabilities, labels):
+def measure(
+    probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"]
+) -> dict[str, float]:
     """The figures of an evaluation, one answer a video.
 
     Args:
-      probabilities: [N, C], averaged over the views of each video.
-      labels: int [N].
+      probabilities: averaged over the views of each video.
+      labels: the true classes.
 
     Returns:
       {"top1", "top3", "top5" (where there are more classes), "mean_class_accuracy",
@@ -156,15 +176,17 @@ def measure(probabilities, labels):
     return metrics | {"clips": len(labels)}
 
 
-def per_class(confusion):
-    """{"clips", "precision", "recall", "f1"}: an array [C] each, of a confusion matrix."""
+def per_class(confusion: Int[np.ndarray, "C C"]) -> dict[str, Shaped[np.ndarray, " C"]]:
+    """{"clips", "precision", "recall", "f1"} of each class, by a confusion matrix."""
     right, clips, taken = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     precision, recall = right / np.maximum(taken, 1), right / np.maximum(clips, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return {"clips": clips, "precision": precision, "recall": recall, "f1": f1}
 
 
-def per_class_rows(confusion, class_names):
+def per_class_rows(
+    confusion: Int[np.ndarray, "C C"], class_names: Sequence[str]
+) -> list[tuple[str, ...]]:
     """Rows of text of the per-class table: class, clips, precision, recall, F1, taken most for."""
     table, rows = per_class(confusion), []
     for k, name in enumerate(class_names):
@@ -178,7 +200,9 @@ def per_class_rows(confusion, class_names):
     return rows
 
 
-def write_confusion(stem, confusion, class_names):
+def write_confusion(
+    stem: str | os.PathLike, confusion: Int[np.ndarray, "C C"], class_names: Sequence[str]
+) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes STEM.csv (rows: true, columns: predicted) and STEM.png; returns both paths."""
     stem = pathlib.Path(stem)
     table, picture = stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".png")

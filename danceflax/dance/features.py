@@ -10,43 +10,50 @@ checkpoint, config or split.
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
 
 from danceflax.dance.evaluate import over_views
-from danceflax.dance.inputs import make_augment, make_prepare, make_view
+from danceflax.dance.inputs import Classifier, make_augment, make_prepare, make_view
 from danceflax.io.files import remove_leftovers, write_folder, write_json
 from danceflax.models.streams import StreamClassifier
 from danceflax.training import devices
+from danceflax.training.task import Batches, Read
 
 
 class FeatureSource:
     """Cached features as records {"features" [V, t, h, w, C], "label", "weight", "name"}."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
         self._clips = json.loads((self.folder / "clips.json").read_text())
         self._features = np.load(self.folder / "features.npy", mmap_mode="r")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._clips)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"FeatureSource({self.folder})"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self._clips[index] | {"features": self._features[index]}
 
 
-def pick_version(record, rng):
+def pick_version(record: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """The training item of a record: one of its versions."""
     return _item(record, record["features"][rng.integers(len(record["features"]))])
 
 
-def all_versions(record):
+def all_versions(record: dict[str, Any]) -> dict[str, Any]:
     """The evaluation item of a record: all versions, to be averaged over."""
     return _item(record, record["features"])
 
@@ -59,10 +66,10 @@ def _item(record, features):
     }
 
 
-def make_versions(augment, count, seed):
+def make_versions(augment: Callable, count: int, seed: int) -> Callable:
     """Builds transform(record) -> `count` training items, stacked; a function of (seed, name)."""
 
-    def transform(record):
+    def transform(record: dict[str, Any]) -> dict[str, Any]:
         name = zlib.crc32(record["name"].encode())
         made = [augment(record, np.random.default_rng([seed, name, v])) for v in range(count)]
         stacked = {
@@ -75,7 +82,7 @@ def make_versions(augment, count, seed):
     return transform
 
 
-def digest(settings, *trees):
+def digest(settings: Any, *trees: Any) -> str:
     """A key of JSON-like settings and of trees {name: tree or array}."""
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
 
@@ -92,18 +99,24 @@ def digest(settings, *trees):
     return sha.hexdigest()[:16]
 
 
-def write_features(folder, key, batches, compute, count):
+def write_features(
+    folder: str | os.PathLike,
+    key: str,
+    batches: Callable[[], Batches],
+    compute: Callable,
+    count: int,
+) -> FeatureSource:
     """Computes the features of all clips, unless they are there.
 
     Args:
       folder: of all caches.
       key: from `digest`.
-      batches: () -> iterator of (batch [B, V, ...], names), padding with weight 0.
+      batches: gives arrays of [B, V, ...], padding with weight 0.
       compute: batch -> [B, V, t, h, w, C].
       count: N.
 
     Returns:
-      A `FeatureSource` of the clips that could be read.
+      A source of the clips that could be read.
 
     Raises:
       UserError: the folder cannot be written to.
@@ -129,10 +142,12 @@ def write_features(folder, key, batches, compute, count):
     return FeatureSource(path)
 
 
-def make_features(prepare, model):
+def make_features(prepare: Callable, model: nn.Module) -> Callable:
     """Builds features(variables, batch of [B, V, ...]) -> the streams' features [B, V, ...]."""
 
-    def features(variables, batch):
+    def features(
+        variables: Mapping[str, Any], batch: Mapping[str, Array]
+    ) -> Float[Array, "B V ..."]:
         def one_view(view):
             clips = prepare(variables["params"], view)
             return model.apply(variables, clips, method="features")
@@ -142,7 +157,9 @@ def make_features(prepare, model):
     return features
 
 
-def is_cacheable(config, classifier, groups):
+def is_cacheable(
+    config: ConfigDict, classifier: Classifier, groups: Mapping[str, Mapping[str, Any]]
+) -> bool:
     """Whether nothing in front of the head trains. Several processes do without the cache."""
     fixed = all(not group["train"] for name, group in groups.items() if name != "head")
     one = jax.process_count() == 1
@@ -151,18 +168,25 @@ def is_cacheable(config, classifier, groups):
     )
 
 
-def cache_features(config, classifier, variables, sources, read, workdir):
+def cache_features(
+    config: ConfigDict,
+    classifier: Classifier,
+    variables: Mapping[str, Any],
+    sources: tuple[Any, Any],
+    read: Read,
+    workdir: str | os.PathLike,
+) -> tuple[FeatureSource, FeatureSource]:
     """The features of two clip sources as sources themselves.
 
     Args:
       config: the training's; `cache.views` augmented versions are made of each training clip.
       classifier, variables: whose streams to run.
       sources: the clips to train and to evaluate on.
-      read: (source, transform, batch_size, training=False) -> iterator of batches.
+      read: gives batches of a source.
       workdir: of the training; the caches lie in its folder features, or in `cache.folder`.
 
     Returns:
-      Two `FeatureSource`s; `pick_version` and `all_versions` are their transforms.
+      Their sources; `pick_version` and `all_versions` are their transforms.
     """
     augment = make_augment(classifier, config.augment)
     versions = make_versions(augment, config.cache.views, config.seed)

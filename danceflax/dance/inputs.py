@@ -13,16 +13,19 @@ It is a plain dict, `inputs` of the checkpoint's config:
 """
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from danceflax.dance.augment import augment_clip, read_views
 from danceflax.dance.sequences.augment import augment_people, read_windows
 from danceflax.dance.sequences.body import make_body
 from danceflax.dance.sequences.people import PeopleSource
+from danceflax.data.sources import Fields
 from danceflax.errors import UserError
 from danceflax.models.normalisation import normalise
 from danceflax.models.openpose import STRIDE
@@ -60,7 +63,9 @@ def reads_sequences(checkpoint):
     return PEOPLE in (checkpoint.get("inputs") or {}).get("streams", ())
 
 
-def make_inputs(streams, clip, views, openpose=None):
+def make_inputs(
+    streams: Fields, clip: Fields, views: Fields, openpose: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The `inputs` dict of a training config's `streams`, `clip` and `eval`, and of the checkpoint
     config of its OpenPose network."""
     streams = {name: dict(streams[name]) for name in (*STREAMS, PEOPLE) if name in streams}
@@ -84,7 +89,7 @@ def make_inputs(streams, clip, views, openpose=None):
     return inputs | {"openpose": openpose}
 
 
-def check_pose_grid(inputs):
+def check_pose_grid(inputs: Mapping[str, Any]) -> None:
     """Raises UserError: the crop is no whole number of the pose stream's cells."""
     pose, size = inputs["pose"], inputs["clip"]["size"]
     stride = pose and (pose["stride"] if pose["source"] == "keypoints" else STRIDE)
@@ -92,7 +97,7 @@ def check_pose_grid(inputs):
         raise UserError(f"config.clip.size={size} is no multiple of the pose stride {stride}")
 
 
-def needed(inputs):
+def needed(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     """Which of "rgb", "flow", "people" are read from disk."""
     pose = inputs["pose"]
     people = bool(pose) and pose["source"] == "keypoints"
@@ -102,14 +107,14 @@ def needed(inputs):
     return tuple(name for name, wanted in names if wanted)
 
 
-def make_augment(classifier, augment):
+def make_augment(classifier: Classifier, augment: Fields) -> Callable:
     """The transform (record, rng) -> item of training, by `config.augment`."""
     if PEOPLE in classifier.inputs["streams"]:
         return functools.partial(augment_people, augment=augment, **_reading_people(classifier))
     return functools.partial(augment_clip, augment=augment, **_reading(classifier))
 
 
-def make_view(classifier):
+def make_view(classifier: Classifier) -> Callable:
     """The transform record -> item of evaluation, with the classifier's views."""
     views = classifier.inputs["views"]
     if PEOPLE in classifier.inputs["streams"]:
@@ -138,7 +143,7 @@ def _reading(classifier):
     return dict(needs=needed(inputs), clip=inputs["clip"], flow=inputs["flow"], pose=pose)
 
 
-def batch_shapes(classifier):
+def batch_shapes(classifier: Classifier) -> dict[str, jax.ShapeDtypeStruct]:
     """The arrays that one clip brings."""
     inputs, skeleton = classifier.inputs, classifier.skeleton
     frames, size = inputs["clip"]["frames"], inputs["clip"]["size"]
@@ -157,7 +162,7 @@ def batch_shapes(classifier):
     }
 
 
-def make_prepare(classifier, features=False):
+def make_prepare(classifier: Classifier, features: bool = False) -> Callable:
     """Builds prepare(params, batch) -> {stream: float32 [B, T, ...]}, on the device.
 
     With `features` the batch holds the streams' features, computed before, and nothing is left to
@@ -167,7 +172,7 @@ def make_prepare(classifier, features=False):
     if features:
         return lambda params, batch: {"features": batch["features"]}
 
-    def prepare(params, batch):
+    def prepare(params: Any, batch: Mapping[str, Array]) -> dict[str, Float[Array, "B T ..."]]:
         clips = {}
         if "rgb" in inputs["streams"]:
             clips["rgb"] = normalise(batch["rgb"], classifier.normalisation)

@@ -1,15 +1,22 @@
 """What classifier training minimises, on the device."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from danceflax.dance.inputs import OPENPOSE
 from danceflax.errors import UserError
 from danceflax.models.streams import StreamClassifier
 
 
-def make_apply(model, features=False, freeze_batchnorm=False):
+def make_apply(
+    model: nn.Module, features: bool = False, freeze_batchnorm: bool = False
+) -> Callable:
     """Builds apply(variables, clips, train, rng) -> (logits [B, C], new model state).
 
     Args:
@@ -25,7 +32,12 @@ def make_apply(model, features=False, freeze_batchnorm=False):
             return module.classify(module.features(x, False), train)
         return module(x, train)
 
-    def apply(variables, clips, train=False, rng=None):
+    def apply(
+        variables: Mapping[str, Any],
+        clips: Mapping[str, Array],
+        train: bool = False,
+        rng: Key[Array, ""] | None = None,
+    ) -> tuple[Float[Array, "B C"], dict[str, Any]]:
         own = {
             kind: {name: leaf for name, leaf in tree.items() if name != OPENPOSE}
             for kind, tree in variables.items()
@@ -42,10 +54,20 @@ def make_apply(model, features=False, freeze_batchnorm=False):
     return apply
 
 
-def make_loss(prepare, apply, num_classes, *, label_smoothing, class_weights, mixup_alpha):
+def make_loss(
+    prepare: Callable,
+    apply: Callable,
+    num_classes: int,
+    *,
+    label_smoothing: float,
+    class_weights: Sequence[float] | Float[np.ndarray, " C"] | None,
+    mixup_alpha: float,
+) -> Callable:
     """Builds the loss in the form `make_train_step` takes; its metric is top1."""
 
-    def loss(params, model_state, batch, rng):
+    def loss(
+        params: Any, model_state: Mapping[str, Any], batch: Mapping[str, Array], rng: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], dict[str, Any], dict[str, Any]]]:
         mix_rng, dropout_rng = jax.random.split(rng)
         clips = prepare(params, batch)
         targets = jax.nn.one_hot(batch["label"], num_classes)
@@ -62,15 +84,21 @@ def make_loss(prepare, apply, num_classes, *, label_smoothing, class_weights, mi
     return loss
 
 
-def cross_entropy(logits, targets, weight, label_smoothing=0.0, class_weights=None):
+def cross_entropy(
+    logits: Float[Array | np.ndarray, "B C"],
+    targets: Float[Array, "B C"],
+    weight: Float[Array | np.ndarray, " B"],
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | Float[np.ndarray, " C"] | None = None,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Cross-entropy of a batch, as PyTorch defines it with class weights and smoothing.
 
     Args:
-      logits: [B, C].
-      targets: [B, C], one-hot or a mixture; rows add to 1.
-      weight: [B], 0 for padding.
+      logits: of the network.
+      targets: one-hot or a mixture; rows add to 1.
+      weight: 0 for padding.
       label_smoothing: share of each target spread evenly over all classes (Szegedy et al. 2016).
-      class_weights: [C] or None.
+      class_weights: of `choose_class_weights`.
 
     Returns:
       (sum, count): the mean loss is sum / count; count adds the class weights of the targets.
@@ -81,17 +109,19 @@ def cross_entropy(logits, targets, weight, label_smoothing=0.0, class_weights=No
     return (losses * weight).sum(), ((factors * targets).sum(-1) * weight).sum()
 
 
-def mixup(rng, inputs, targets, alpha):
+def mixup(
+    rng: Key[Array, ""], inputs: Any, targets: Float[Array, "B C"], alpha: float
+) -> tuple[Any, Float[Array, "B C"]]:
     """Mixes every sample with another of its shard (Zhang et al. 2018).
 
     Args:
-      rng: a jax key.
+      rng: of the share and of who is mixed with whom.
       inputs: a tree of float [B, ...].
-      targets: [B, C].
+      targets: as for `cross_entropy`.
       alpha: of the Beta distribution of the share.
 
     Returns:
-      (inputs, targets), mixed alike.
+      Inputs and targets, mixed alike.
     """
     share_rng, order_rng = jax.random.split(rng)
     share = jax.random.beta(share_rng, alpha, alpha)
@@ -100,8 +130,10 @@ def mixup(rng, inputs, targets, alpha):
     return jax.tree.map(mix, inputs), mix(targets)
 
 
-def choose_class_weights(kind, labels, num_classes):
-    """Class weights [C]: "balanced", inverse to the class counts, 1 in the mean over clips; or None
+def choose_class_weights(
+    kind: str, labels: Int[np.ndarray, " N"], num_classes: int
+) -> Float[np.ndarray, " C"] | None:
+    """Class weights: "balanced", inverse to the class counts, 1 in the mean over clips; or None
     for "none"."""
     if kind not in ("none", "balanced"):
         raise UserError(f"config.loss.class_weights={kind!r}; choose none or balanced")

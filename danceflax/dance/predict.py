@@ -113,7 +113,13 @@ class DancePredictor:
             yield Window(first, last, fps, probabilities, kept)
 
 
-def read_windows(path, clip, crop, keypoints=None, keep_frames=False):
+def read_windows(
+    path: str | os.PathLike,
+    clip: Mapping[str, Any],
+    crop: float,
+    keypoints: str | os.PathLike | None = None,
+    keep_frames: bool = False,
+) -> Iterator[tuple[tuple[int, int], float, dict[str, Any], Iterator]]:
     """Cuts a video into clips that follow each other; the last one ends with the video.
 
     A window is as long as the network's clip, or 10 s with uniform sampling. A video that is

@@ -1,5 +1,7 @@
 """The training of a dance classifier, as `training/train.py` takes it."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from danceflax.dance import classifiers
@@ -10,7 +12,7 @@ from danceflax.dance.loss import choose_class_weights, make_apply, make_loss
 from danceflax.data.sources import Subset, open_training_clips
 from danceflax.errors import UserError
 from danceflax.training import devices
-from danceflax.training.task import Task, Work
+from danceflax.training.task import Read, Task, Work
 
 SHOWN = ("top1", "mean_class_accuracy", "loss")
 
@@ -37,7 +39,7 @@ def make_task(config: ConfigDict) -> Task:
     train_source = open_people(classifier, train_source)
     val_source = open_people(classifier, val_source)
 
-    def begin(variables, read, workdir):
+    def begin(variables: Any, read: Read, workdir: str) -> Work:
         if is_cacheable(config, classifier, groups):
             sources = cache_features(
                 config, classifier, variables, (train_source, val_source), read, workdir
@@ -59,7 +61,7 @@ def make_task(config: ConfigDict) -> Task:
         )
         classify = devices.map_inference(make_classify(prepare, apply))
 
-        def evaluate(variables):
+        def evaluate(variables: Any) -> tuple[dict[str, float], None]:
             batches = read(val_source, view, config.eval.batch_size, training=False)
             metrics, _ = evaluate_batches(
                 classify, variables, batches, devices.gather_from_processes

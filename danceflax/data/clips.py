@@ -7,8 +7,11 @@ only names them; `sample_frames` picks positions, and reading happens in `clip_i
 import collections
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from danceflax.data.clip_table import ClipNote, find_note, read_clip_table
 from danceflax.data.root import FRAME_FOLDERS, KEYPOINT_FOLDERS, KEYPOINT_SUFFIXES, find_folder
@@ -41,7 +44,13 @@ class ClipSource:
       labels: int [N] of all clips.
     """
 
-    def __init__(self, root, split, class_names=None, fps=0.0):
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        split: str,
+        class_names: Sequence[str] | None = None,
+        fps: float = 0.0,
+    ):
         """Opens a Let's Dance root (see data/README.md).
 
         Args:
@@ -79,13 +88,13 @@ class ClipSource:
         self._table = read_clip_table(root)
         self._found = {}  # frames on disk, for lists that only count them
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.clips)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ClipSource({self.root}, {self.split_file}, {len(self)} clips)"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Record `index`. Raises BadSampleError: no frame of the clip is there."""
         clip = self.clips[index]
         where = f"{clip.dance}/{clip.name} ({self.split_file}, row {clip.row})"
@@ -125,7 +134,7 @@ def _frame_stem(name):
     return name[: -len(suffix)] if suffix else ""
 
 
-def check_classes(train, val):
+def check_classes(train: Any, val: Any) -> None:
     """Raises UserError: fewer than two classes, or a split has no clip of some class."""
     if len(train.class_names) < 2:
         raise UserError(f"{train.split_file}: one dance only; a classifier needs two or more")
@@ -140,8 +149,16 @@ def check_classes(train, val):
 
 
 def sample_frames(
-    numbers, native_fps, *, length, fps=25.0, stride=1, sampling="contiguous", clips=1, rng=None
-):
+    numbers: Int[np.ndarray, " N"] | Sequence[int],
+    native_fps: float,
+    *,
+    length: int,
+    fps: float = 25.0,
+    stride: int = 1,
+    sampling: str = "contiguous",
+    clips: int = 1,
+    rng: np.random.Generator | None = None,
+) -> Int[np.ndarray, "clips length"]:
     """Picks the frames of clips of `length` frames.
 
     "contiguous": `length` frames `stride` / `fps` seconds apart; with rng from a random start, else
@@ -153,17 +170,17 @@ def sample_frames(
     A frame that is missing is stood in for by the nearest one that is there.
 
     Args:
-      numbers: int [N] ascending frame numbers.
+      numbers: of the frames, ascending.
       native_fps: how many of them make a second.
       length: T, frames a clip.
       fps: frames a second to resample to; 0 keeps the native rate. "uniform" does without.
       stride: every stride-th of the resampled frames.
       sampling: as above.
       clips: how many clips, without rng.
-      rng: np.random.Generator for one random clip.
+      rng: for one random clip.
 
     Returns:
-      int [clips, length], indices into `numbers`.
+      Indices into `numbers`.
     """
     if sampling not in SAMPLING:
         raise UserError(f"config.clip.sampling {sampling!r}; choose {' or '.join(SAMPLING)}")
@@ -181,7 +198,9 @@ def sample_frames(
     return nearest(numbers, numbers[0] + wanted.astype(int))
 
 
-def nearest(numbers, wanted):
+def nearest(
+    numbers: Int[np.ndarray, " N"], wanted: Int[np.ndarray, "*wanted"]
+) -> Int[np.ndarray, "*wanted"]:
     """Indices of the ascending `numbers` nearest to the wanted ones; of two, the earlier."""
     right = np.clip(np.searchsorted(numbers, wanted), 1, max(1, len(numbers) - 1))
     right = np.minimum(right, len(numbers) - 1)

@@ -1,14 +1,17 @@
 """COCO keypoints: an annotation file and its images."""
 
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from danceflax.data import coco_checks
-from danceflax.data.coco_files import COCO17, cover, read_coco
+from danceflax.data.coco_files import COCO17, Person, cover, read_coco
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import read_image
-from danceflax.skeleton import convert_joints
+from danceflax.skeleton import Skeleton, convert_joints
 
 # A person to centre on has at least so many keypoints, so large a segmentation, and is so far from
 # those already taken, in units of their longer side (Cao et al. 2017, the training code's rule).
@@ -31,14 +34,20 @@ class CocoSource:
       skeleton: the records' skeleton.
     """
 
-    def __init__(self, images, annotations, skeleton, training=False):
+    def __init__(
+        self,
+        images: str | os.PathLike,
+        annotations: str | os.PathLike,
+        skeleton: Skeleton,
+        training: bool = False,
+    ):
         """Reads the annotations and no image.
 
         Args:
           images: the folder of the images.
           annotations: a person_keypoints_*.json. Its category says which joints people have; else
             they are COCO's 17, or with feet 23, or a list `foot_kpts` of 6 more.
-          skeleton: the `Skeleton` that records are converted to.
+          skeleton: that records are converted to.
           training: one record a main person; else one an image.
 
         Raises:
@@ -74,13 +83,13 @@ class CocoSource:
         self._numbers, self._mains = np.array(samples, np.int64).T
         self.image_ids = np.array(self._ids, np.int64)[self._numbers]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"CocoSource({self._path}, {len(self)} samples)"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads record `index`. Raises BadSampleError: its image cannot be read or has not the
         size that the annotations state."""
         number = self._numbers[index].item()
@@ -104,7 +113,7 @@ class CocoSource:
             "id": self._ids[number],
         }
 
-    def count_people(self, index):
+    def count_people(self, index: int) -> int:
         """How many people record `index` has; reads no image."""
         return len(self._people[self._numbers[index]])
 
@@ -133,8 +142,8 @@ class CocoSource:
         return mask
 
 
-def select_main_people(people):
-    """Indices of the `Person`s to centre on, of one image, in their order."""
+def select_main_people(people: Sequence[Person]) -> list[int]:
+    """Indices of the people of one image to centre on, in their order."""
     chosen, taken = [], []
     for index, person in enumerate(people):
         if (person.keypoints[:, 2] > 0).sum() < MIN_KEYPOINTS or person.area < MIN_AREA:

@@ -7,9 +7,11 @@ for minutes on a large one.
 import numbers
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from pycocotools import mask as coco_mask
 
 from danceflax.data.keypoint_files import MAX_COORDINATE
@@ -20,7 +22,7 @@ MAX_POINTS = 20_000  # of a polygon; the largest of COCO has some hundreds
 FAR = 1  # pictures beside the picture in which a polygon may still have a corner
 
 
-def check_file(data, path: str | os.PathLike) -> None:
+def check_file(data: Any, path: str | os.PathLike) -> None:
     """Refuses JSON that is not in the COCO format, naming the image or annotation at fault.
 
     Raises:
@@ -52,7 +54,11 @@ def find_image(folder: pathlib.Path, name: str, where: str) -> pathlib.Path:
     return folder / name
 
 
-def check_people(keypoints, boxes, where: str) -> None:
+def check_people(
+    keypoints: Sequence[Float[np.ndarray, "_ 3"]],
+    boxes: Sequence[Float[np.ndarray, "4"]],
+    where: str,
+) -> None:
     """Refuses coordinates that no picture has. Raises BadSampleError."""
     for index, (points, box) in enumerate(zip(keypoints, boxes, strict=True)):
         for what, values in (("keypoint", points[:, :2]), ("bbox", box)):
@@ -63,7 +69,9 @@ def check_people(keypoints, boxes, where: str) -> None:
                 )
 
 
-def decode_mask(segmentation, height: int, width: int, where: str) -> Bool[np.ndarray, "H W"]:
+def decode_mask(
+    segmentation: list | dict[str, Any], height: int, width: int, where: str
+) -> Bool[np.ndarray, "{height} {width}"]:
     """The pixels that a segmentation covers: polygons, or run lengths as numbers or text.
 
     Raises:

@@ -2,26 +2,29 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from danceflax.errors import UserError
 
 
-def available_methods():
+def available_methods() -> tuple[str, ...]:
     """What `compute_flow` can do here: TV-L1 is only in opencv-contrib-python(-headless)."""
     has_tvl1 = hasattr(cv2, "optflow") and hasattr(cv2.optflow, "DualTVL1OpticalFlow_create")
     return ("dis", "farneback", "tvl1") if has_tvl1 else ("dis", "farneback")
 
 
-def compute_flow(a, b, method="dis"):
-    """The flow from frame a to frame b.
+def compute_flow(
+    a: UInt8[np.ndarray, "H W"], b: UInt8[np.ndarray, "H W"], method: str = "dis"
+) -> Float[np.ndarray, "H W 2"]:
+    """The flow from frame a to frame b, both grey: b[y + v, x + u] looks like a[y, x].
 
     Args:
-      a, b: uint8 [H, W] grey.
+      a, b: the frames.
       method: "dis" (Kroeger et al. 2016, the fastest), "farneback" (2003) or "tvl1" (Zach et al.
         2007; what I3D was trained on, a hundred times slower).
 
     Returns:
-      float32 [H, W, 2]: b[y + v, x + u] looks like a[y, x].
+      (u, v) of each pixel, in pixels.
 
     Raises:
       UserError: the method is not known, or not in this OpenCV.

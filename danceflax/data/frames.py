@@ -7,8 +7,11 @@ ROOT/pose_training_split/<split>.csv            or ROOT/videos_split/<split>_vid
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from danceflax.data import splits
 from danceflax.data.keypoint_files import read_keypoints
@@ -22,7 +25,7 @@ from danceflax.data.root import (
 from danceflax.errors import UserError
 from danceflax.io.images import find_image, read_image
 from danceflax.people import keypoint_boxes
-from danceflax.skeleton import ABSENT, convert_joints
+from danceflax.skeleton import ABSENT, Skeleton, convert_joints
 
 # A person's box is the extent of the keypoints and this fraction of its longer side on each side:
 # keypoints end at the eyes and ankles, people do not.
@@ -41,13 +44,19 @@ class LetsDanceSource:
       skeleton: the records' skeleton.
     """
 
-    def __init__(self, root, split, skeleton, min_confidence=0.0):
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        split: str,
+        skeleton: Skeleton,
+        min_confidence: float = 0.0,
+    ):
         """Opens a root.
 
         Args:
           root: the folder described above.
           split: a name ("train"), the path of a split file, or "all" for every frame there is.
-          skeleton: the `Skeleton` that records are converted to.
+          skeleton: that records are converted to.
           min_confidence: as for `read_keypoints`.
 
         Raises:
@@ -68,13 +77,13 @@ class LetsDanceSource:
                 f"its frames is under {self.root / self.frame_folder}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"LetsDanceSource({self.root}, {self.split_file or 'all'}, {len(self)} frames)"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads record `index`. Raises BadSampleError: its image or keypoints cannot be read."""
         file = self.files[index].decode()
         image_path = find_image(f"{self.root}/{self.frame_folder}/{file}")
@@ -86,7 +95,7 @@ class LetsDanceSource:
             image, people, joints, self.skeleton, f"{self.frame_folder}/{file}", index
         )
 
-    def count_people(self, index):
+    def count_people(self, index: int) -> int:
         """How many people record `index` has; reads no image. Raises BadSampleError."""
         file = self.files[index].decode()
         path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
@@ -97,7 +106,7 @@ class LetsDanceSource:
         return f"{path} ({self.split_file}, row {row})" if row else path
 
 
-def find_keypoints(folder, file):
+def find_keypoints(folder: str | os.PathLike, file: str) -> str:
     """The keypoint file of a frame `<dance>/<file>`; where it should be, if there is none."""
     stem = f"{folder}/{os.path.splitext(file)[0]}"
     for suffix in KEYPOINT_SUFFIXES:
@@ -106,7 +115,14 @@ def find_keypoints(folder, file):
     return stem + KEYPOINT_SUFFIXES[0]
 
 
-def make_record(image, people, joints, skeleton, name, index):
+def make_record(
+    image: UInt8[np.ndarray, "H W 3"],
+    people: Float[np.ndarray, "P n 3"],
+    joints: Sequence[str],
+    skeleton: Skeleton,
+    name: str,
+    index: int,
+) -> dict[str, Any]:
     """The record (docs/architecture.md) of a frame and its people as `read_keypoints` gives them.
 
     People of whom the skeleton has no joint are left out.
@@ -125,15 +141,17 @@ def make_record(image, people, joints, skeleton, name, index):
     }
 
 
-def estimate_boxes(people):
-    """[P, J, 3] keypoints to [P, 4] boxes (x, y, width, height) in pixels, BOX_MARGIN wider."""
+def estimate_boxes(people: Float[np.ndarray, "P J 3"]) -> Float[np.ndarray, "P 4"]:
+    """Boxes (x, y, width, height) of people in pixels, BOX_MARGIN wider than their keypoints."""
     boxes = keypoint_boxes(people)
     margin = BOX_MARGIN * boxes[:, 2:].max(-1, keepdims=True, initial=0)
     return (boxes + margin * (-1, -1, 2, 2)).astype(np.float32)
 
 
-def list_frames(root, split_file=None):
-    """The `splits.Frames` of a split file, of either kind; of every frame of the root if None.
+def list_frames(
+    root: str | os.PathLike, split_file: str | os.PathLike | None = None
+) -> splits.Frames:
+    """The frames of a split file, of either kind; every frame of the root if None.
 
     Only a clip list that counts frames without naming them needs a look into the root: frame
     numbers start at 0 or 1 and have gaps, so what counts is what is there. A list that names

@@ -9,8 +9,10 @@ The content tells the format, not the name. `skeleton.convert_joints` does the r
 """
 
 import json
+import os
 
 import numpy as np
+from jaxtyping import Float
 
 from danceflax.errors import BadSampleError
 from danceflax.io.files import read_bytes
@@ -42,7 +44,9 @@ _OPENPOSE_PEOPLE = ("people", "bodies")
 _OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
 
 
-def read_keypoints(path, where=None, min_confidence=0.0):
+def read_keypoints(
+    path: str | os.PathLike, where: str | os.PathLike | None = None, min_confidence: float = 0.0
+) -> tuple[Float[np.ndarray, "P n 3"], tuple[str, ...]]:
     """Reads the people of one frame.
 
     Args:
@@ -52,8 +56,8 @@ def read_keypoints(path, where=None, min_confidence=0.0):
         0 takes all that it found. Formats without confidences do not change.
 
     Returns:
-      people: float32 [P, n, 3], (x, y, visibility) in pixels of the frame; P may be 0.
-      joints: tuple of the n joint names.
+      people: (x, y, visibility) in pixels of the frame; P may be 0.
+      joints: the n joint names.
 
     Raises:
       BadSampleError: the file is missing, too large, of another tool, has a wrong number of joints,
@@ -72,7 +76,9 @@ def _read_text(path, where):
         raise BadSampleError(f"{where}: not a text file; expected keypoints as JSON") from None
 
 
-def parse_keypoints(text, where, min_confidence=0.0):
+def parse_keypoints(
+    text: str, where: str | os.PathLike, min_confidence: float = 0.0
+) -> tuple[Float[np.ndarray, "P n 3"], tuple[str, ...]]:
     """`read_keypoints` of a file's text; `where` is what error messages call it."""
     return _parse(text, where, min_confidence)[:2]
 

@@ -11,6 +11,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import grain
@@ -27,20 +29,20 @@ NUM_LISTED = 5  # bad samples in the final message
 class TrainingBatches:
     """`batches[step]` is (batch, names) of any step, for this process; there is no last one.
 
-    The batch is a dict of arrays [B / process_count, ...]; names is a list of as many strings.
+    The batch holds arrays [B / process_count, ...], of as many names.
     """
 
     def __init__(
         self,
-        source,
-        transform,
-        batch_size,
-        seed,
+        source: Any,
+        transform: Callable[..., dict[str, Any]],
+        batch_size: int,
+        seed: int,
         *,
-        process_index=0,
-        process_count=1,
-        max_bad_fraction=0.01,
-        patience=0.0,
+        process_index: int = 0,
+        process_count: int = 1,
+        max_bad_fraction: float = 0.01,
+        patience: float = 0.0,
     ):
         """Arguments as for `make_loader`."""
         self._source, self._transform = source, transform
@@ -50,13 +52,13 @@ class TrainingBatches:
         self._permutation = functools.lru_cache(maxsize=2)(self._permute)  # two at an epoch's end
         self._bad = BadSamples(max_bad_fraction, len(source))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sys.maxsize // self._batch_size
 
-    def __getitem__(self, step):
+    def __getitem__(self, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
         return collate([self._sample(step * self._batch_size + slot) for slot in self._slots])
 
-    def draw(self, g):
+    def draw(self, g: int) -> int:
         """The source's index of sample g: every index once an epoch, in an order of its own, or as
         the source itself draws."""
         if hasattr(self._source, "draw"):
@@ -96,14 +98,14 @@ class EvaluationBatches:
 
     def __init__(
         self,
-        source,
-        transform,
-        batch_size,
+        source: Any,
+        transform: Callable[..., dict[str, Any]],
+        batch_size: int,
         *,
-        process_index=0,
-        process_count=1,
-        max_bad_fraction=0.01,
-        patience=0.0,
+        process_index: int = 0,
+        process_count: int = 1,
+        max_bad_fraction: float = 0.01,
+        patience: float = 0.0,
     ):
         """Arguments as for `make_loader`; transform takes the record only."""
         self._source, self._transform = source, transform
@@ -112,10 +114,10 @@ class EvaluationBatches:
         self._slots = process_slots(batch_size, process_index, process_count)
         self._bad = BadSamples(max_bad_fraction, len(source))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self._source) // self._batch_size)
 
-    def __getitem__(self, k):
+    def __getitem__(self, k: int) -> tuple[dict[str, np.ndarray], list[str]]:
         samples = [self._sample(k * self._batch_size + slot) for slot in self._slots]
         pattern = next(filter(None, samples), None) or self._first_readable()
         blank = {key: np.zeros_like(value) for key, value in pattern[0].items()}, ""
@@ -152,12 +154,12 @@ class Absence:
       patience: seconds to wait; 0 does not look.
     """
 
-    def __init__(self, source, patience):
+    def __init__(self, source: Any, patience: float):
         homes = getattr(source, "homes", [getattr(source, "home", None)])
         self._homes, self._patience = [home for home in homes if home], patience
         self._lock = threading.Lock()
 
-    def is_over(self):
+    def is_over(self) -> bool:
         """True once the data set has come back; False if it never went.
 
         Raises:
@@ -187,19 +189,19 @@ class Absence:
 class BadSamples:
     """Reports each unreadable sample once, and stops the run when they are too many."""
 
-    def __init__(self, max_fraction, num_samples):
+    def __init__(self, max_fraction: float, num_samples: int):
         self._max_fraction = max_fraction
         self._min_seen = min(MIN_SEEN, num_samples)
         self._seen = self._num_bad = 0
         self._messages = {}
         self._lock = threading.Lock()
 
-    def count(self):
+    def count(self) -> None:
         """One more good sample was seen."""
         with self._lock:
             self._seen += 1
 
-    def add(self, index, error):
+    def add(self, index: int, error: BadSampleError) -> None:
         """One more bad sample was seen. Raises UserError: they are more than the fraction."""
         with self._lock:
             self._seen += 1
@@ -216,19 +218,19 @@ class BadSamples:
 
 
 def make_loader(
-    source,
-    transform,
-    batch_size,
-    seed=0,
-    start_step=0,
+    source: Any,
+    transform: Callable[..., dict[str, Any]],
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
     *,
-    training=True,
-    threads=2,
-    process_index=0,
-    process_count=1,
-    max_bad_fraction=0.01,
-    patience=0.0,
-):
+    training: bool = True,
+    threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+    max_bad_fraction: float = 0.01,
+    patience: float = 0.0,
+) -> Iterator[tuple[dict[str, np.ndarray], list[str]]]:
     """Iterates over (batch, names), made ahead by threads.
 
     Training goes on for ever, from `start_step` on, in a new order each epoch; evaluation is one
@@ -236,7 +238,7 @@ def make_loader(
 
     Args:
       source: gives records; see docs/architecture.md.
-      transform: record, rng -> dict of arrays when training; record -> dict of arrays if not.
+      transform: (record, rng) -> arrays when training; (record) -> arrays if not.
       batch_size: samples a step over all processes.
       seed: of order and transforms.
       start_step: the first step to give.
@@ -248,7 +250,7 @@ def make_loader(
       patience: seconds to wait for a data set that has gone as a whole; see `Absence`.
 
     Returns:
-      An iterator of (dict of arrays [B / process_count, ...], list of names).
+      An iterator of (arrays [B / process_count, ...], names).
 
     Raises:
       UserError: batch_size is not a multiple of process_count; while iterating, too many samples
@@ -271,7 +273,7 @@ def make_loader(
     return iter(steps.map(batches.__getitem__).to_iter_dataset(read))
 
 
-def process_slots(batch_size, process_index, process_count):
+def process_slots(batch_size: int, process_index: int, process_count: int) -> range:
     """The positions of a global batch that a process makes: contiguous, in process order, as
     devices are, so that a run's devices see the same samples however many processes hold them."""
     if batch_size % process_count:
@@ -283,7 +285,9 @@ def process_slots(batch_size, process_index, process_count):
     return range(process_index * local, (process_index + 1) * local)
 
 
-def collate(samples):
-    """[(item, name), ...] to (dict of stacked arrays, list of names)."""
+def collate(
+    samples: Sequence[tuple[dict[str, Any], str]],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Of (item, name) pairs: the stacked arrays, and the names."""
     items, names = zip(*samples, strict=True)
     return {key: np.stack([item[key] for item in items]) for key in items[0]}, list(names)

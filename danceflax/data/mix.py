@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from danceflax.errors import BadSampleError, UserError
 from danceflax.skeleton import Skeleton
@@ -38,7 +39,7 @@ class MixedSource:
         self._block = functools.lru_cache(maxsize=4)(self._make_block)
         self._permutation = functools.lru_cache(maxsize=4 * len(self.sources))(self._permute)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class MixedSource:
         source = list(self.sources.values())[k]
         return source[int(index - self._starts[k])]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return " + ".join(map(str, self.sources.values()))
 
     def draw(self, seed: int, g: int) -> int:
@@ -72,7 +73,7 @@ class MixedSource:
         return np.random.default_rng([seed, epoch, 1, k]).permutation(self._lengths[k])
 
 
-def check_weights(weights: Mapping[str, float]):
+def check_weights(weights: Mapping[str, float]) -> None:
     """Raises UserError: a weight is not positive, or they do not sum to 1."""
     text = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
     if any(not weight > 0 for weight in weights.values()):
@@ -85,9 +86,9 @@ def check_weights(weights: Mapping[str, float]):
         )
 
 
-def share_block(weights: list[float]) -> np.ndarray:
-    """[n] int: how many samples of a block each weight gets; the largest remainders are rounded
-    up, and nobody goes without."""
+def share_block(weights: list[float]) -> Int[np.ndarray, " n"]:
+    """How many samples of a block each weight gets; the largest remainders are rounded up, and
+    nobody goes without."""
     exact = np.asarray(weights) * BLOCK
     counts = np.maximum(np.floor(exact), 1).astype(int)
     order = np.argsort(counts - exact, kind="stable")

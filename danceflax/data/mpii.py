@@ -61,10 +61,10 @@ class MpiiSource:
         if not self._entries:
             raise UserError(f"{annotations}: the split {split!r} has no image with keypoints")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._entries)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MpiiSource({self.annotation_file}, {self._split}, {len(self)} images)"
 
     def count_people(self, index: int) -> int:

@@ -9,8 +9,10 @@ import os
 import pathlib
 import typing
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from danceflax.errors import UserError
 from danceflax.io.files import write_whole
@@ -28,16 +30,16 @@ class Index(typing.NamedTuple):
     """Every frame of a root, by name as people count: 400,000 of them take some 15 MB.
 
     Attributes:
-      files: [N] bytes (dtype S), `<dance>/<file>`.
-      keypoints: [N] uint8, which of KEYPOINT_SUFFIXES its keypoint file has, from 1; 0 for none.
+      files: bytes (dtype S), `<dance>/<file>`.
+      keypoints: which of KEYPOINT_SUFFIXES its keypoint file has, from 1; 0 for none.
     """
 
-    files: np.ndarray
-    keypoints: np.ndarray
+    files: Shaped[np.ndarray, " N"]
+    keypoints: UInt8[np.ndarray, " N"]
 
 
-def open_index(root):
-    """The `Index` of a root: from its index file if that still holds, else by looking.
+def open_index(root: str | os.PathLike) -> Index:
+    """The index of a root: from its index file if that still holds, else by looking.
 
     Raises:
       UserError: there is no such root, or it has no folder of frames.
@@ -64,8 +66,8 @@ def open_index(root):
     return scan_root(root)[0]
 
 
-def write_index(root):
-    """Scans a root and writes its index, whole or not at all. Returns the `Index`."""
+def write_index(root: str | os.PathLike) -> Index:
+    """Scans a root and writes its index, whole or not at all."""
     require_whole(root)
     index, state = scan_root(root)
     if not len(index.files):
@@ -77,8 +79,8 @@ def write_index(root):
     return index
 
 
-def scan_root(root):
-    """(`Index`, state) of what is on disk. The state is taken first: changes meanwhile show."""
+def scan_root(root: str | os.PathLike) -> tuple[Index, list[str]]:
+    """The index of what is on disk, and its state, taken first: changes meanwhile show."""
     state = _state(root)
     root = pathlib.Path(root)
     frames = root / find_folder(root, FRAME_FOLDERS)
@@ -99,12 +101,12 @@ def _is_image(name):
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
-def list_interrupted(root):
+def list_interrupted(root: str | os.PathLike) -> list[pathlib.Path]:
     """Notes of clips whose extraction was begun and not finished (`video/extract.py`)."""
     return sorted(pathlib.Path(root).glob("extracted/*/*.partial"))
 
 
-def require_whole(root):
+def require_whole(root: str | os.PathLike) -> None:
     """Raises UserError: the root holds half a clip."""
     if found := list_interrupted(root):
         raise UserError(
@@ -113,7 +115,7 @@ def require_whole(root):
         )
 
 
-def find_folder(root, names):
+def find_folder(root: str | os.PathLike, names: Sequence[str]) -> str:
     """The first of `names` that is a folder of the root. Raises UserError: none is."""
     root = pathlib.Path(root)
     if not root.is_dir():

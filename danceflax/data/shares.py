@@ -1,16 +1,23 @@
 """Clips shared out: dances in proportion, no group in two shares."""
 
 import collections
+from collections.abc import Sequence
 
 import numpy as np
 
-from danceflax.data.clip_table import group_of
+from danceflax.data.clip_table import ClipNote, group_of
+from danceflax.data.splits import Clip
 from danceflax.errors import UserError
 
 FRACTIONS = (0.8, 0.1, 0.1)  # of train, val and test
 
 
-def assign_clips(clips, fractions=FRACTIONS, seed=0, table=None):
+def assign_clips(
+    clips: Sequence[Clip],
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    table: dict[str, ClipNote] | None = None,
+) -> list[list[Clip]]:
     """Shares clips out to splits.
 
     Groups are placed one after the other, those with most clips first, where the distance to the
@@ -18,13 +25,13 @@ def assign_clips(clips, fractions=FRACTIONS, seed=0, table=None):
     distance is the sum of squares over dances and splits.
 
     Args:
-      clips: list of `splits.Clip`.
+      clips: of all splits.
       fractions: of each split; they add up to 1.
       seed: which of the equally good divisions it is.
       table: of `read_clip_table` or `read_groups`: what stays together.
 
     Returns:
-      list of lists of clips, one a split, in the order given.
+      The clips of each split, in the order given.
 
     Raises:
       UserError: the fractions are not that.

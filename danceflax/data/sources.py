@@ -177,21 +177,21 @@ def _unknown(source, known):
 class Subset:
     """Part of a source: at most `limit` samples, evenly drawn; 0 means all."""
 
-    def __init__(self, source, limit):
+    def __init__(self, source: Any, limit: int):
         self._source = source
         self.annotations = getattr(source, "annotations", None)
         self.home = getattr(source, "home", None)
         count = min(limit or len(source), len(source))
         self._indices = np.linspace(0, len(source) - 1, count).round().astype(int)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> dict[str, Any]:
         return self._source[int(self._indices[i])]
 
-    def count_people(self, i):
+    def count_people(self, i: int) -> int:
         return count_people(self._source, int(self._indices[i]))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{len(self)} of {self._source}"

@@ -14,8 +14,10 @@ import os
 import pathlib
 import re
 import typing
+from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int32, Shaped
 
 from danceflax.data.tables import SAMPLE, find_columns, read_table
 from danceflax.errors import UserError
@@ -28,26 +30,26 @@ class Frames(typing.NamedTuple):
     """Frames of a split, as two flat arrays: 400,000 of them take some 20 MB.
 
     Attributes:
-      files: [N] bytes (dtype S), `<dance>/<file>`.
-      rows: [N] int32, each frame's line in the split file, 1 the first; 0 if it has none.
+      files: bytes (dtype S), `<dance>/<file>`.
+      rows: each frame's line in the split file, 1 the first; 0 if it has none.
     """
 
-    files: np.ndarray
-    rows: np.ndarray
+    files: Shaped[np.ndarray, " N"]
+    rows: Int32[np.ndarray, " N"]
 
 
 class Clip(typing.NamedTuple):
-    """One row of a clip list. `frames` holds the frame numbers as written, [T] bytes, or is None
+    """One row of a clip list. `frames` holds the frame numbers as written, bytes, or is None
     where the list only counts them."""
 
     dance: str
     name: str
     num_frames: int
-    frames: np.ndarray | None
+    frames: Shaped[np.ndarray, " T"] | None
     row: int
 
 
-def split_clip(clip):
+def split_clip(clip: str) -> tuple[str, str]:
     """'-2W1PfHleRM_033' -> ('-2W1PfHleRM', '033'): the video's id and the start second."""
     video, _, start = clip.rpartition("_")
     return video, start
@@ -75,16 +77,13 @@ def find_split(root: str | os.PathLike, split: str, first: str = FRAME_LISTS) ->
     )
 
 
-def is_clip_list(path):
+def is_clip_list(path: str | os.PathLike) -> bool:
     """Whether that split file lists clips; else it lists frames. Raises UserError: neither."""
     return find_columns(read_table(path, rows=SAMPLE), path).frames is not None
 
 
-def read_frames(path):
+def read_frames(path: str | os.PathLike) -> Frames:
     """Reads a frame list. Rows that repeat an earlier one are dropped, with a warning.
-
-    Returns:
-      `Frames`, in the file's order.
 
     Raises:
       UserError: the file is missing, empty or no table; a path holds '..', has no <dance>/<file>,
@@ -131,15 +130,12 @@ def _frame_rows(path):
         yield row, file, fault, message
 
 
-def read_clips(path, repeated=False):
-    """Reads a clip list.
+def read_clips(path: str | os.PathLike, repeated: bool = False) -> list[Clip]:
+    """Reads a clip list, in its order.
 
     Args:
       path: of the file.
       repeated: keep clips that are listed twice; else they are dropped, with a warning.
-
-    Returns:
-      list of `Clip`, in the file's order.
 
     Raises:
       UserError: the file is missing, empty, of another form, or a row is at fault.
@@ -179,7 +175,7 @@ def _clip_rows(path):
         yield Clip(dance, name, count, frames, row), fault, message
 
 
-def find_faults(path):
+def find_faults(path: str | os.PathLike) -> Iterator[tuple[int, str, str]]:
     """Yields (row, fault, message) of every row of a split file that `read_*` would not take.
 
     Raises:
@@ -192,15 +188,15 @@ def find_faults(path):
     yield from (entry for entry in found if entry[1])
 
 
-def list_clips(path, repeated=False):
-    """The clips of a split file of either kind, as `Clip`s; a frame list's are put together."""
+def list_clips(path: str | os.PathLike, repeated: bool = False) -> list[Clip]:
+    """The clips of a split file of either kind; a frame list's are put together."""
     if is_clip_list(path):
         return read_clips(path, repeated)
     return group_frames(read_frames(path))
 
 
-def group_frames(frames):
-    """The `Clip`s that `Frames` are of, in the order in which they appear."""
+def group_frames(frames: Frames) -> list[Clip]:
+    """The clips that frames are of, in the order in which they appear."""
     clips = {}
     for file, row in zip(frames.files.tolist(), frames.rows.tolist(), strict=True):
         clip, _, number = file.rpartition(b".")[0].rpartition(b"_")

@@ -28,7 +28,7 @@ class TfdsSource:
         Args:
           root: the Let's Dance root or the folder that the set was built in; local or gs://.
           split: a split's name, "all", or a slice such as "train[:10%]".
-          skeleton: the `Skeleton` that records are converted to.
+          skeleton: that records are converted to.
 
         Raises:
           UserError: there is no such set or split.
@@ -36,18 +36,18 @@ class TfdsSource:
         self.root, self.split, self.skeleton = root, split, skeleton
         self._examples, _ = open_set(root, split)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._examples)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"TfdsSource({self.root}, {self.split}, {len(self)} frames)"
 
-    def count_people(self, index):
+    def count_people(self, index: int) -> int:
         """How many people record `index` has; decodes no image."""
         example = self._examples[index]
         return len(example["keypoints"]) // max(1, len(example["joints"].decode().split()))
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads record `index`. Raises BadSampleError: its image cannot be decoded."""
         example = self._examples[int(index)]
         name = example["name"].decode()
@@ -60,7 +60,7 @@ class TfdsSource:
 class _KeepBytes(tfds.decode.SkipDecoding):
     """Leaves images encoded, alone and in sequences; for these tfds itself needs TensorFlow."""
 
-    def decode_batch_example_np(self, examples):
+    def decode_batch_example_np(self, examples: Any) -> Any:
         return examples
 
 

@@ -89,7 +89,7 @@ class Task(typing.NamedTuple):
     keypoints: list
 
 
-def plan_check(root):
+def plan_check(root: str | os.PathLike) -> list[Task]:
     """The tasks of a whole root. Raises UserError: it is no root, or has not one frame."""
     index, _ = scan_root(root)
     frames = find_folder(root, FRAME_FOLDERS)
@@ -104,8 +104,8 @@ def plan_check(root):
     ]
 
 
-def check_frames(task):
-    """([`Fault`], [(people, persons' heights, picture size) of each good frame]) of a `Task`."""
+def check_frames(task: Task) -> tuple[list[Fault], list[tuple]]:
+    """The faults of a task, and (dance, persons' heights, picture size) of each good frame."""
     faults, good = [], []
     for file, code in zip(task.files, task.keypoints, strict=True):
         file = file.decode()
@@ -175,7 +175,7 @@ def _heights(people):
     return [round(float(np.ptp(y))) for y in found if len(y)]
 
 
-def check_splits(root):
+def check_splits(root: str | os.PathLike) -> list[Fault]:
     """Every `Fault` of the root's split files, and of what they list.
 
     Rows at fault, frames that are not there, dances without a folder, videos in two splits; and

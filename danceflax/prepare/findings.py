@@ -3,6 +3,8 @@
 import collections
 import os
 import typing
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Fault(typing.NamedTuple):
 class Findings:
     """What was found, added up: `faults`, and figures of the good frames."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.faults = []
         self.num_frames = 0
         self.listed = None  # the frames of the pose splits, if there are any
@@ -42,7 +44,7 @@ class Findings:
         self._sizes = collections.Counter()
         self._heights = []
 
-    def add(self, task, result):
+    def add(self, task: Any, result: tuple[list[Fault], list[tuple]]) -> None:
         """Takes in what `check_frames` found in a task."""
         faults, good = result
         self.faults += faults
@@ -62,7 +64,7 @@ class Findings:
             self._heights += heights
 
     @property
-    def missing(self):
+    def missing(self) -> set[str]:
         """The listed frames that are not there; several files may list the same."""
         names = [fault.message for fault in self.faults if fault.fault == "missing"]
         return {_stem(name) for name in names}
@@ -78,12 +80,12 @@ class Findings:
         return len(useless) / len(wanted) if wanted else 1.0
 
     @property
-    def fatal(self):
+    def fatal(self) -> list[Fault]:
         """Faults at which a training would stop, or should: of split files and half clips."""
         kinds = ("path", "dance", "clip", "split", "interrupted")
         return [fault for fault in self.faults if fault.fault in kinds]
 
-    def fault_rows(self):
+    def fault_rows(self) -> list[tuple]:
         """(kind, how many, what an example says) of each kind of fault, most frequent first."""
         counts = collections.Counter(fault.fault for fault in self.faults)
         examples = {fault.fault: fault for fault in reversed(self.faults)}
@@ -92,7 +94,7 @@ class Findings:
             for kind, count in counts.most_common()
         ]
 
-    def dance_rows(self):
+    def dance_rows(self) -> list[tuple]:
         """(dance, frames, nobody, one, two, more, people a frame) of each dance."""
         rows = []
         for dance, frames in sorted(self._frames.items()):
@@ -103,7 +105,7 @@ class Findings:
             rows.append((dance, frames, people[0], people[1], people[2], more, f"{mean:.2f}"))
         return rows
 
-    def figures(self):
+    def figures(self) -> list[str]:
         """Lines about the pictures and persons."""
         sizes = ", ".join(f"{w}x{h} ({n:,})" for (w, h), n in self._sizes.most_common(3))
         lines = [f"picture sizes: {sizes or 'none'}; {len(self._sizes)} in all"]
@@ -121,12 +123,12 @@ def _example(fault):
     return f"{fault.file}{row}: {fault.message}"
 
 
-def write_faults(path, faults):
+def write_faults(path: str | os.PathLike, faults: Iterable[Fault]) -> None:
     """Writes the faults as CSV: file, row, fault, message."""
     write_csv(path, [Fault._fields, *faults])
 
 
-def print_report(root, findings):
+def print_report(root: str | os.PathLike, findings: Findings) -> None:
     """Prints what the root holds, dance by dance, and what is wrong with it, kind by kind."""
     columns = ("dance", "frames", "nobody", "one", "two", "more", "people a frame")
     print_table(f"{root}: {findings.num_frames:,} frames", columns, findings.dance_rows())
@@ -136,7 +138,7 @@ def print_report(root, findings):
         print_table("faults", columns, findings.fault_rows())
 
 
-def print_verdict(findings, max_bad_fraction, training=""):
+def print_verdict(findings: Findings, max_bad_fraction: float, training: str = "") -> bool:
     """Prints for which trainings the root is fit. Returns whether it is for the one named, a key of
     TRAININGS, or for any."""
     fit = {}

@@ -15,6 +15,8 @@ import pathlib
 import typing
 
 import cv2
+import numpy as np
+from jaxtyping import Shaped
 
 from danceflax.data.flow import available_methods, compute_flow
 from danceflax.data.root import FRAME_FOLDERS, find_folder, open_index
@@ -62,8 +64,14 @@ class Task(typing.NamedTuple):
     short_side: int
 
 
-def plan_flow(root, frame_folder, files, method="dis", short_side=256):
-    """A `Task` for each clip of `files` ([N] bytes, sorted), and ROOT/flow/flow.json.
+def plan_flow(
+    root: str | os.PathLike,
+    frame_folder: str,
+    files: Shaped[np.ndarray, " N"],
+    method: str = "dis",
+    short_side: int = 256,
+) -> list[Task]:
+    """A task for each clip of `files` (bytes, sorted), and ROOT/flow/flow.json.
 
     Raises:
       UserError: the method is not known, or the flow that is there was made in another way.
@@ -87,8 +95,9 @@ def plan_flow(root, frame_folder, files, method="dis", short_side=256):
     ]
 
 
-def compute_clip(task):
-    """Computes the flow of a clip; what is there is not made again. (files written, messages)."""
+def compute_clip(task: Task) -> tuple[int, list[str]]:
+    """Computes the flow of a clip; what is there is not made again. Returns how many
+    files it wrote, and messages."""
     frames = pathlib.Path(task.root, task.frame_folder)
     read = functools.lru_cache(maxsize=1)(lambda file: _read_grey(frames / file, task.short_side))
     messages, count = [], 0

@@ -1,9 +1,12 @@
 """Which frames of a video are kept, by their times, and their numbers, which are times too."""
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 EPSILON = 1e-6  # frames or seconds, where two times are the same but for rounding
 
 
-def pick_frames(frames, rate):
+def pick_frames(frames: Iterable[tuple[float, Any]], rate: float) -> Iterator[tuple[int, int, Any]]:
     """Of (time, frame)s, for each k the one nearest to k / rate seconds, if one is nearer to it
     than to another; k without one are gaps. The last frame is on screen as long as the one before.
     Yields (k, position among the frames, frame)."""
@@ -20,7 +23,9 @@ def pick_frames(frames, rate):
         yield best[:3]
 
 
-def number_frames(frames, rate):
+def number_frames(
+    frames: Iterable[tuple[float, Any]], rate: float
+) -> Iterator[tuple[int, int, Any]]:
     """All of (time, frame)s, numbered by their times in steps of 1 / rate seconds from 0. Frames
     closer than a step take the next number. Yields (number, position, frame)."""
     number = -1

@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import typing
+from collections.abc import Sequence
 
 import cv2
 
@@ -66,8 +67,10 @@ def run(
     return print_faults(extract(tasks, root, workers))
 
 
-def extract(tasks, root, workers=None):
-    """Does `Task`s, takes their clips into ROOT/clips.csv and says how many they are. Returns
+def extract(
+    tasks: Sequence["Task"], root: str | os.PathLike, workers: int | None = None
+) -> list[str]:
+    """Does tasks, takes their clips into ROOT/clips.csv and says how many they are. Returns
     messages about videos that could not be read."""
     with show_progress("extracting", "videos") as progress:
         results = list(run_tasks(extract_clips, tasks, workers, progress))
@@ -103,7 +106,15 @@ class Extraction(typing.NamedTuple):
     loss: str | None = None
 
 
-def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95, cut=0.0):
+def plan_extraction(
+    videos: str | os.PathLike,
+    root: str | os.PathLike,
+    dance: str | None = None,
+    fps: float = 0.0,
+    short_side: int = 0,
+    quality: int = 95,
+    cut: float = 0.0,
+) -> tuple[list[Task], list[str]]:
     """Finds the videos.
 
     Args:
@@ -113,7 +124,7 @@ def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95,
       fps, short_side, quality, cut: see `Task`.
 
     Returns:
-      (a `Task` for each video, the names of the other files, which are passed over).
+      A task for each video, and the names of the other files, which are passed over.
 
     Raises:
       UserError: there is no video, its dance is not known, two would become one clip, or an
@@ -147,7 +158,7 @@ def plan_extraction(videos, root, dance=None, fps=0.0, short_side=0, quality=95,
     return tasks, others
 
 
-def name_clip(name, start=0.0):
+def name_clip(name: str, start: float = 0.0) -> str:
     """<name>_<start second> of a clip that starts so many seconds into the video of that name.
 
     <11 characters>_<start second> is already such a clip, as those of Let's Dance are.
@@ -157,8 +168,8 @@ def name_clip(name, start=0.0):
     return f"{video}_{int(first or 0) + int(start):03d}"
 
 
-def extract_clips(task):
-    """Writes the frames of a video. Returns an `Extraction`.
+def extract_clips(task: Task) -> Extraction:
+    """Writes the frames of a video.
 
     A video that is there already, whole, is left as it is; made in another way, it is a fault.
 
@@ -200,7 +211,7 @@ def extract_clips(task):
     return _describe(task, made)
 
 
-def note_of(task):
+def note_of(task: Task) -> pathlib.Path:
     """The file that says how the video was extracted; there once it is whole."""
     return pathlib.Path(task.root, NOTES, task.dance, f"{task.name}.json")
 

@@ -11,10 +11,13 @@ is: only files that are not there are written.
 
 import contextlib
 import json
+import os
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.data.keypoint_files import parse_keypoints, read_numbered
@@ -101,7 +104,9 @@ def run(
     return print_faults([*faults, *(message for _, messages in results for message in messages)])
 
 
-def list_keypoints(folder):
+def list_keypoints(
+    folder: str | os.PathLike,
+) -> tuple[dict[str, dict[int, pathlib.Path]], list[str]]:
     """({name: {frame number: file}} of a folder of OpenPose JSON, names of its other files).
 
     Raises:
@@ -121,7 +126,14 @@ def list_keypoints(folder):
     return found, others
 
 
-def import_frames(root, dance, clip, keypoints, frames, fps=DEFAULT_FPS):
+def import_frames(
+    root: str | os.PathLike,
+    dance: str,
+    clip: str,
+    keypoints: Mapping[int, pathlib.Path],
+    frames: pathlib.Path,
+    fps: float = DEFAULT_FPS,
+) -> tuple[int, list[str]]:
     """Imports a clip whose frames are images: both kinds of files are copied.
 
     Args:
@@ -131,7 +143,7 @@ def import_frames(root, dance, clip, keypoints, frames, fps=DEFAULT_FPS):
       fps: how many frames make a second.
 
     Returns:
-      (number of frames imported, list of messages about those that were not).
+      How many frames were imported, and messages about those that were not.
     """
     root, faults, count = pathlib.Path(root), [], 0
     ids = number_people(keypoints, fps)
@@ -154,7 +166,9 @@ def import_frames(root, dance, clip, keypoints, frames, fps=DEFAULT_FPS):
     return count, faults
 
 
-def import_extracted(root, dance, name, keypoints):
+def import_extracted(
+    root: str | os.PathLike, dance: str, name: str, keypoints: Mapping[int, pathlib.Path]
+) -> tuple[int, list[str]]:
     """Imports the keypoints of the clips whose frames were extracted from a video.
 
     Args:
@@ -229,7 +243,9 @@ def _add(path, data):
         raise BadSampleError(f"{path}: is there already and holds something else; left as it is")
 
 
-def scale_keypoints(path, factors, ids=None):
+def scale_keypoints(
+    path: pathlib.Path, factors: Sequence[float], ids: Int[np.ndarray, " P"] | None = None
+) -> str:
     """The text of an OpenPose file, with (x, y) of a picture that grew by the two factors and the
     numbers of its people, if given.
 

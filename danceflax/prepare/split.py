@@ -10,12 +10,13 @@ import csv
 import io
 import os
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 
 from danceflax.data.clip_table import ClipNote, find_note, read_clip_table
 from danceflax.data.frames import list_frames
 from danceflax.data.root import open_index, require_whole
 from danceflax.data.shares import assign_clips
-from danceflax.data.splits import group_frames
+from danceflax.data.splits import Clip, group_frames
 from danceflax.data.tables import read_table
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults
@@ -83,8 +84,8 @@ def run(
     print_faults(find_holes(named, fractions), "note")
 
 
-def read_groups(path, column):
-    """{clip: `ClipNote` with its group} of a CSV with a column clip and one that names the groups.
+def read_groups(path: str | os.PathLike, column: str) -> dict[str, ClipNote]:
+    """{clip: note with its group} of a CSV with a column clip and one that names the groups.
 
     Raises:
       UserError: the file cannot be read, lacks a column, or leaves a group empty.
@@ -101,15 +102,20 @@ def read_groups(path, column):
     }
 
 
-def require_groups(clips, table):
+def require_groups(clips: Iterable[Clip], table: dict[str, ClipNote]) -> None:
     """Raises UserError: a clip is in no row of the groups that a person gave."""
     for clip in clips:
         if find_note(clip, table) is None:
             raise UserError(f"the clip {clip.name} of {clip.dance} is in no row of the groups")
 
 
-def write_splits(output, clips, files=None, names=SPLITS):
-    """Writes the split files of each split's clips (lists of `splits.Clip`).
+def write_splits(
+    output: str | os.PathLike,
+    clips: Sequence[Sequence[Clip]],
+    files: Mapping[str, str] | None = None,
+    names: Sequence[str] = SPLITS,
+) -> list[pathlib.Path]:
+    """Writes the split files of each split's clips.
 
     With the frames known: OUTPUT/pose_training_split/<split>.csv and
     OUTPUT/videos_split/<split>_videos.csv. Where the clips only count theirs: the second one, with
@@ -117,7 +123,7 @@ def write_splits(output, clips, files=None, names=SPLITS):
 
     Args:
       output: the folder, commonly the root.
-      clips: list of lists.
+      clips: of each split.
       files: {`<dance>/<clip>_<number>`: `<dance>/<file>`} of the frames with keypoints, which
         pose_training_split keeps to; None: all, as .jpg.
       names: of the splits.

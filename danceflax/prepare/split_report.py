@@ -2,17 +2,22 @@
 
 import collections
 import itertools
+import os
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from danceflax.data.clip_table import group_of
-from danceflax.data.splits import list_clips
+from danceflax.data.clip_table import ClipNote, group_of
+from danceflax.data.splits import Clip, list_clips
 from danceflax.io.console import console, print_table
 
 MAX_NAMED = 40  # videos in a line of the report
 
 
-def find_leaks(splits, table=None):
-    """{(a, b): set of groups in both} for every two of the splits, a dict of name -> clips.
+def find_leaks(
+    splits: Mapping[Any, Sequence[Clip]], table: dict[str, ClipNote] | None = None
+) -> dict[tuple[Any, Any], set[str]]:
+    """{(a, b): groups in both} for every two of the splits, {name: clips}.
 
     Groups are the videos, unless the table says more; see `clip_table.group_of`.
     """
@@ -20,7 +25,7 @@ def find_leaks(splits, table=None):
     return {(a, b): groups[a] & groups[b] for a, b in itertools.combinations(groups, 2)}
 
 
-def find_holes(splits, fractions):
+def find_holes(splits: Mapping[str, Sequence[Clip]], fractions: Iterable[float]) -> list[str]:
     """Messages about splits without a clip of some dance whose fraction is not 0."""
     found = {name: {clip.dance for clip in clips} for name, clips in splits.items()}
     dances = sorted(set().union(*found.values()))
@@ -36,7 +41,7 @@ def find_holes(splits, fractions):
     return messages
 
 
-def count_dances(splits):
+def count_dances(splits: Mapping[str, Sequence[Clip]]) -> list[tuple]:
     """Rows (dance, clips in each split ..., all of them), the last row their sums."""
     counts = [collections.Counter(clip.dance for clip in clips) for clips in splits.values()]
     rows = [
@@ -46,7 +51,7 @@ def count_dances(splits):
     return [*rows, ("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))]
 
 
-def read_lists(paths):
+def read_lists(paths: Iterable[str | os.PathLike]) -> dict[str, list[Clip]]:
     """{name: clips} of split files of either kind, named by their files, or paths if those clash.
 
     Clips are as listed: one that is listed twice is there twice.
@@ -60,8 +65,10 @@ def read_lists(paths):
     return {name: list_clips(path, repeated=True) for name, path in zip(names, paths, strict=True)}
 
 
-def print_splits(splits, table=None):
-    """Prints the clips of each dance in a dict of name -> clips, how much each split holds, and
+def print_splits(
+    splits: Mapping[str, Sequence[Clip]], table: dict[str, ClipNote] | None = None
+) -> None:
+    """Prints the clips of each dance in splits {name: clips}, how much each split holds, and
     what every two share."""
     print_table("clips", ("dance", *splits, "all"), count_dances(splits))
     for name, clips in splits.items():

@@ -9,7 +9,7 @@ import logging
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -146,7 +146,7 @@ class PoseFrames(tfds.core.GeneratorBasedBuilder):
                 self.progress(key + 1, len(frames.files))
 
 
-def list_splits(root):
+def list_splits(root: str | os.PathLike) -> list[tuple[str, pathlib.Path | None]]:
     """[(name, split file)] of a root; frame CSVs before clip lists. [("train", None)], every frame,
     if it has no split file."""
     found = {}
@@ -158,7 +158,7 @@ def list_splits(root):
     return list(found.items()) or [("train", None)]
 
 
-def list_dances(root):
+def list_dances(root: str | os.PathLike) -> list[str]:
     """The dances of a root. Raises UserError: it is no root, or has none."""
     folder = find_folder(root, FRAME_FOLDERS)
     dances = [
@@ -172,12 +172,12 @@ def list_dances(root):
 class BadFrames:
     """Leaves out and logs unreadable frames, until they are too many."""
 
-    def __init__(self, num_frames):
+    def __init__(self, num_frames: int):
         self._max = MAX_BAD_FRACTION * num_frames
         self._count = 0
 
     @contextlib.contextmanager
-    def skip(self):
+    def skip(self) -> Iterator[None]:
         """A block that a BadSampleError ends early. Raises UserError: that was one too many."""
         try:
             yield

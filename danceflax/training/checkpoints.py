@@ -7,7 +7,10 @@ WORKDIR/checkpoints/STEP; see `saving`.
 """
 
 import json
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,7 +21,9 @@ from danceflax.io.files import write_folder
 from danceflax.training import digests
 
 
-def save_model(directory, variables, config):
+def save_model(
+    directory: str | os.PathLike, variables: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
     """Writes variables {"params": ..., ...} and a JSON-like config to a new directory, atomically.
 
     Raises:
@@ -38,7 +43,7 @@ def save_model(directory, variables, config):
         digests.write_digests(temporary)
 
 
-def load_model(directory):
+def load_model(directory: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a checkpoint: a saved model, a step's directory, or a training's WORKDIR.
 
     Of a WORKDIR the best step is taken, where evaluation has named one, else the latest.
@@ -65,7 +70,7 @@ def load_model(directory):
         raise UserError(f"{path}: its model cannot be read: {reason}") from None
 
 
-def find_model(directory):
+def find_model(directory: str | os.PathLike) -> pathlib.Path:
     """The directory of the checkpoint that `directory` means; see `load_model`."""
     path = pathlib.Path(directory).absolute()
     if _holds_model(path):

@@ -7,12 +7,15 @@ State has no device axis: it is replicated once, before the first step, and stay
 import contextlib
 import os
 import re
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Shaped
 
 from danceflax.errors import UserError
 from danceflax.io.console import errors
@@ -21,7 +24,7 @@ from danceflax.training.step import AXIS
 LOST = "another process of this run has ended; the same commands go on from the last checkpoint"
 
 
-def join_processes(lost_after=100):
+def join_processes(lost_after: int = 100) -> None:
     """Joins the other processes of a run, where the environment says that there are any.
 
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it outright; Slurm and TPU
@@ -77,32 +80,32 @@ def leave_together():
         raise
 
 
-def map_step(step):
+def map_step(step: Callable) -> Callable:
     """Maps a training step over the devices. It eats (donates) the state it is given."""
     return jax.pmap(
         step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0
     )
 
 
-def map_inference(function):
+def map_inference(function: Callable) -> Callable:
     """Maps function(variables, batch) over the devices; results keep the batch axis, in order."""
     mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
 
-    def run(variables, batch):
+    def run(variables: Any, batch: Any) -> Any:
         result = jax.device_get(mapped(variables, shard(batch)))
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
 
     return run
 
 
-def shard(batch):
+def shard(batch: Any) -> Any:
     """[B, ...] arrays of this process to [devices, B / devices, ...], each part on its device."""
     devices = jax.local_device_count()
     parts = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
     return jax.device_put(parts, _local_sharding(PartitionSpec(AXIS)))
 
 
-def replicate(tree):
+def replicate(tree: Any) -> Any:
     """Puts a tree on every local device, as a mapped step wants its state from the first on."""
     return jax.device_put(tree, _local_sharding(PartitionSpec()))
 
@@ -111,26 +114,30 @@ def _local_sharding(spec):
     return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 
 
-def to_global(tree):
+def to_global(tree: Any) -> Any:
     """Host-local arrays as orbax wants them where several processes write one checkpoint."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, tree)
 
 
-def tell_all(number):
+def tell_all(number: int) -> int:
     """The whole number that the first process gives, in every process."""
     return int(multihost_utils.broadcast_one_to_all(np.int64(number)))
 
 
-def gather_from_processes(array):
-    """Concatenates [n, ...] arrays of equal shape from every process along the first axis."""
+def gather_from_processes(
+    array: Shaped[Array | np.ndarray, "n ..."],
+) -> Shaped[np.ndarray, "N ..."]:
+    """Concatenates arrays of equal shape from every process along the first axis."""
     if jax.process_count() == 1:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-def check_batch_size(batch_size, accumulate=1, where="config.batch_size"):
+def check_batch_size(
+    batch_size: int, accumulate: int = 1, where: str = "config.batch_size"
+) -> None:
     """Raises UserError unless every device gets an equal whole part, `accumulate` times over."""
     parts = jax.device_count() * accumulate
     if batch_size % parts:

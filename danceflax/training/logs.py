@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from danceflax.errors import UserError
 from danceflax.io.console import errors
@@ -26,7 +28,7 @@ class Logs:
         one has cut short, goes.
     """
 
-    def __init__(self, workdir, first):
+    def __init__(self, workdir: str | os.PathLike, first: int):
         self._workdir, self._silent = pathlib.Path(workdir), False
         self._lines = self._events = None
         self._flushed = time.monotonic()
@@ -34,8 +36,8 @@ class Logs:
             self._workdir.mkdir(parents=True, exist_ok=True)
             _drop_after(self._workdir / "metrics.jsonl", first)
 
-    def write_line(self, values):
-        """Adds a dict to metrics.jsonl."""
+    def write_line(self, values: Mapping[str, Any]) -> None:
+        """Adds a line to metrics.jsonl."""
         with self._bearing_errors():
             if self._lines is None:
                 self._lines = open(self._workdir / "metrics.jsonl", "ab", buffering=0)  # noqa: SIM115
@@ -44,7 +46,7 @@ class Logs:
                 self._lines.truncate(start)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def write_events(self, step, values):
+    def write_events(self, step: int, values: Sequence[Any]) -> None:
         """Adds TensorBoard's summary values of a step."""
         # imports torch where it is installed: only now
         from tensorboardX.event_file_writer import EventsWriter
@@ -62,21 +64,21 @@ class Logs:
                 self._events.flush()
                 self._flushed = time.monotonic()
 
-    def write_scalars(self, step, values):
+    def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds {tag: number} to TensorBoard."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         values = values.items()
         self.write_events(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in values])
 
-    def write_image(self, step, tag, png, size):
+    def write_image(self, step: int, tag: str, png: bytes, size: tuple[int, int]) -> None:
         """Adds a picture to TensorBoard: the bytes of a PNG of that (height, width)."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         image = Summary.Image(encoded_image_string=png, height=size[0], width=size[1], colorspace=3)
         self.write_events(step, [Summary.Value(tag=tag, image=image)])
 
-    def close(self):
+    def close(self) -> None:
         with self._bearing_errors():
             if self._events:
                 self._events.close()

@@ -4,7 +4,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -143,13 +144,15 @@ def fit(
     return state
 
 
-def add_metrics(total, metrics):
+def add_metrics(
+    total: Mapping[str, tuple[Any, Any]], metrics: Mapping[str, tuple[Any, Any]]
+) -> dict[str, tuple[float, float]]:
     """Adds {name: (sum, count)} to a running total of the same shape."""
     return {
         name: tuple(np.add(total.get(name, (0.0, 0.0)), pair)) for name, pair in metrics.items()
     }
 
 
-def mean_metrics(total):
+def mean_metrics(total: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
     """{name: (sum, count)} to {name: sum / count}; what nothing was counted for is left out."""
     return {name: float(s / n) for name, (s, n) in total.items() if n}

@@ -4,8 +4,8 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from danceflax.io.console import console, print_table
 from danceflax.io.files import write_whole
 from danceflax.training import devices, optimizers
 from danceflax.training.step import create_state, make_train_step
-from danceflax.training.task import Read, Task
+from danceflax.training.task import Batches, Read, Task
 
 STEPS, LOWEST, HIGHEST = 100, 1e-7, 10.0
 SMOOTHING = 0.9  # of the loss from step to step
@@ -120,7 +120,14 @@ def _make_measure(loss):
     return measure
 
 
-def train_group(config, variables, loss, groups, batches, initial_loss) -> Iterator[float]:
+def train_group(
+    config: ConfigDict,
+    variables: Mapping[str, Any],
+    loss: Callable,
+    groups: Mapping[str, Mapping[str, Any]],
+    batches: Batches,
+    initial_loss: Callable,
+) -> Iterator[float]:
     """The losses of a training in which one group trains, at `rising_rates`, one a step, over those
     of the initial weights."""
     labels = optimizers.label_parameters(variables["params"], groups)

@@ -1,6 +1,8 @@
 """Parameter groups: each has a pattern, an optimizer, a schedule, and may be frozen."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import optax
@@ -12,14 +14,14 @@ from danceflax.training.schedules import make_momentum, make_schedule
 OPTIMIZERS = ("adamw", "adam", "sgd")
 
 
-def parameter_paths(params):
+def parameter_paths(params: Any) -> Any:
     """A tree like `params` whose leaves are their paths, "paf_stage0/output/kernel"."""
     return jax.tree.map_with_path(
         lambda path, _: "/".join(str(getattr(key, "key", key)) for key in path), params
     )
 
 
-def label_parameters(params, groups):
+def label_parameters(params: Any, groups: Mapping[str, Mapping[str, Any]]) -> Any:
     """Names the group of every parameter.
 
     Args:
@@ -97,7 +99,9 @@ def _group_transform(group, schedule, momentum, where):
     return optax.chain(*chain, bias, optax.scale_by_learning_rate(schedule))
 
 
-def make_optimizer(config, labels, steps):
+def make_optimizer(
+    config: Mapping[str, Any], labels: Any, steps: int
+) -> tuple[optax.GradientTransformation, dict[str, optax.Schedule]]:
     """One optimizer out of a group each.
 
     Args:
@@ -107,7 +111,7 @@ def make_optimizer(config, labels, steps):
       steps: optimizer steps of the whole training.
 
     Returns:
-      (optax transform, {group: learning-rate schedule} of the groups that train).
+      The optimizer, and the learning-rate schedules of the groups that train.
     """
     schedules, transforms = {}, {}
     for name, group in config["groups"].items():
@@ -124,12 +128,12 @@ def make_optimizer(config, labels, steps):
     return optax.chain(clip, optax.multi_transform(transforms, labels)), schedules
 
 
-def trained_parameters(labels, groups):
+def trained_parameters(labels: Any, groups: Mapping[str, Mapping[str, Any]]) -> Any:
     """A tree of bool like `labels`: does the parameter's group train?"""
     return jax.tree.map(lambda label: bool(groups[label]["train"]), labels)
 
 
-def print_groups(params, labels, groups):
+def print_groups(params: Any, labels: Any, groups: Mapping[str, Mapping[str, Any]]) -> None:
     """Prints which group trains what, and how."""
     rows = []
     sizes = list(zip(jax.tree.leaves(labels), jax.tree.leaves(params), strict=True))

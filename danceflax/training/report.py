@@ -1,9 +1,13 @@
 """What a person sees of a training: a progress bar, metrics.jsonl, TensorBoard."""
 
 import contextlib
+import os
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from danceflax.io.console import console
@@ -26,7 +30,15 @@ class Report:
       trackers: of `open_trackers`; they get all that TensorBoard gets.
     """
 
-    def __init__(self, workdir, steps, first, batch_size, samples="images", trackers=()):
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        steps: int,
+        first: int,
+        batch_size: int,
+        samples: str = "images",
+        trackers: Sequence[Any] = (),
+    ):
         self.active, self.samples = not console.quiet, samples
         self.steps, self.batch_size, self._trackers = steps, batch_size, trackers
         self._logged, self._time = first, time.monotonic()
@@ -46,18 +58,24 @@ class Report:
             self._task = self._bar.add_task("", total=steps, completed=first, text="compiling")
             self._bar.start()
 
-    def __enter__(self):
+    def __enter__(self) -> "Report":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def advance(self, step):
+    def advance(self, step: int) -> None:
         """A step was dispatched."""
         if self._bar:
             self._bar.update(self._task, completed=step)
 
-    def scalars(self, step, split, values, shown=None):
+    def scalars(
+        self,
+        step: int,
+        split: str,
+        values: Mapping[str, float],
+        shown: Mapping[str, float] | None = None,
+    ) -> None:
         """Logs {name: number} of a split ("train", "val") at a step; the screen gets `shown`."""
         if not self.active:
             return
@@ -87,8 +105,8 @@ class Report:
                 f"{speed:.1f} {self.samples}/s  {_duration(left)} left"
             )
 
-    def picture(self, step, name, image):
-        """Logs an RGB image uint8 [H, W, 3] to TensorBoard."""
+    def picture(self, step: int, name: str, image: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Logs an RGB image to TensorBoard."""
         if not self.active:
             return
         self._logs.write_image(step, name, encode_image(image, ".png"), image.shape[:2])
@@ -96,13 +114,13 @@ class Report:
             tracker.picture(step, name, image)
 
     @contextlib.contextmanager
-    def paused(self):
+    def paused(self) -> Iterator[None]:
         """Leaves the time spent inside `with` out of the training's speed."""
         start = time.monotonic()
         yield
         self._time += time.monotonic() - start
 
-    def close(self):
+    def close(self) -> None:
         if self._bar:
             self._bar.stop()
         if self._logs:

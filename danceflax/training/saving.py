@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +20,7 @@ from orbax.checkpoint import checkpoint_managers
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
+from danceflax.training.step import TrainState
 
 STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
@@ -39,7 +42,13 @@ class Saver:
       UserError: the workdir cannot be written to, or has checkpoints of which none is whole.
     """
 
-    def __init__(self, workdir, description, keep=3, patience=3):
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        description: Mapping[str, Any],
+        keep: int = 3,
+        patience: int = 3,
+    ):
         self.folder = pathlib.Path(workdir).absolute() / digests.FOLDER
         self._description, self._patience = description, patience
         self._failed, self._closed = 0, False  # failed saves in a row
@@ -49,7 +58,7 @@ class Saver:
         self.step = _agree(functools.partial(digests.find_whole, self.folder))
         self._manager = _open_manager(self.folder, keep, self._seal)
 
-    def restore(self, state):
+    def restore(self, state: TrainState) -> TrainState | None:
         """The latest whole state, as numpy arrays, or None when nothing is saved.
 
         Args:
@@ -81,8 +90,8 @@ class Saver:
             average=None if state.average is None else model["params"],
         )
 
-    def save(self, state, score=None):
-        """Starts saving a `TrainState`, unless its step is saved; training may go on at once.
+    def save(self, state: TrainState, score: float | None = None) -> None:
+        """Starts saving a state, unless its step is saved; training may go on at once.
 
         Args:
           state: replicated or not.
@@ -107,7 +116,7 @@ class Saver:
         except (OSError, ValueError) as error:
             self._fail(error)
 
-    def close(self):
+    def close(self) -> None:
         """Waits for the last save. Raises UserError: it has failed."""
         if self._closed:
             return
@@ -123,10 +132,10 @@ class Saver:
             with contextlib.suppress(OSError, ValueError):
                 self._manager.close()
 
-    def __enter__(self):
+    def __enter__(self) -> "Saver":
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if kind is None:
             self.close()
             return
@@ -172,7 +181,9 @@ class Saver:
         return f"the last whole one is {max(steps)}" if steps else "there is no earlier one"
 
 
-def resume(workdir, state, description, **options):
+def resume(
+    workdir: str | os.PathLike, state: TrainState, description: Mapping[str, Any], **options: Any
+) -> tuple[Saver, TrainState]:
     """Where a training goes on, if it was begun before.
 
     Args:
@@ -180,7 +191,7 @@ def resume(workdir, state, description, **options):
       state: a fresh state, of `create_state`.
 
     Returns:
-      (its `Saver`, the saved or else the given state, replicated).
+      Its saver, and the saved or else the given state, replicated.
 
     Raises:
       UserError: see `Saver` and `Saver.restore`.

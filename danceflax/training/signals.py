@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,11 +28,11 @@ class StopRequest:
       signal: the signal that asked, or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = None
         self._begun = False
 
-    def __enter__(self):
+    def __enter__(self) -> "StopRequest":
         kinds = (signal.SIGTERM, signal.SIGINT)
         self._previous = {kind: signal.signal(kind, lambda *_: None) for kind in kinds}
         self._read, self._write = os.pipe()
@@ -41,7 +42,7 @@ class StopRequest:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         signal.set_wakeup_fd(self._wakeup)
         for kind, handler in self._previous.items():
             signal.signal(kind, handler)

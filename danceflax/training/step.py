@@ -1,5 +1,6 @@
 """The training step: a pure function from (state, batch) to (state, metrics)."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
@@ -28,14 +29,16 @@ class TrainState(flax.struct.PyTreeNode):
     average: Any = None
 
     @property
-    def variables(self):
+    def variables(self) -> dict[str, Any]:
         """What to use the network with: the averaged parameters where there are any."""
         params = self.params if self.average is None else self.average
         return {"params": params, **self.model_state}
 
 
-def create_state(variables, optimizer, average=False):
-    """A fresh `TrainState` from a network's variables {"params": ..., other collections}."""
+def create_state(
+    variables: Mapping[str, Any], optimizer: optax.GradientTransformation, average: bool = False
+) -> TrainState:
+    """A fresh state from a network's variables {"params": ..., other collections}."""
     model_state = {key: value for key, value in variables.items() if key != "params"}
     params = variables["params"]
     copy = jax.tree.map(jnp.copy, params) if average else None
@@ -43,14 +46,21 @@ def create_state(variables, optimizer, average=False):
 
 
 def make_train_step(
-    loss_fn, optimizer, trained, *, seed=0, accumulate=1, average_decay=0.0, schedules=None
-):
+    loss_fn: Callable,
+    optimizer: optax.GradientTransformation,
+    trained: Any,
+    *,
+    seed: int = 0,
+    accumulate: int = 1,
+    average_decay: float = 0.0,
+    schedules: Mapping[str, optax.Schedule] | None = None,
+) -> Callable:
     """Builds the step. It runs under a mapped axis called `AXIS`, a shard of the batch each.
 
     Args:
       loss_fn: (params, model_state, batch, rng) -> (sum, (count, metrics, model_state)); the loss
         is sum / count over all devices, metrics are {name: (sum, count)}.
-      optimizer: an optax transform.
+      optimizer: of `make_optimizer`, or another.
       trained: a tree of bool like the parameters; no gradient is computed where it is False.
       seed: of dropout and the like; the key of a step is a function of (seed, step, device).
       accumulate: parts the shard is cut into, one after the other: less memory, the same update.
@@ -95,7 +105,7 @@ def make_train_step(
         (model_state, sums), _ = jax.lax.scan(one_part, (state.model_state, zeros), (parts, rngs))
         return *sums, model_state
 
-    def train_step(state, batch):
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, tuple[Any, Any]]]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         rng = jax.random.fold_in(rng, jax.lax.axis_index(AXIS))
         grads, total, count, metrics, model_state = gradients(state, batch, rng)

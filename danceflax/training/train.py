@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -15,7 +16,7 @@ from danceflax.training.loop import fit
 from danceflax.training.saving import resume
 from danceflax.training.signals import StopRequest
 from danceflax.training.step import TrainState, create_state, make_train_step
-from danceflax.training.task import Task
+from danceflax.training.task import Batches, Task
 
 
 def train(
@@ -58,7 +59,7 @@ def test_rates(
 def _make_reader(config, stop):
     """`Read` by the config, in this process; a request to stop ends evaluation early."""
 
-    def read(*what, training=True, **options):
+    def read(*what: Any, training: bool = True, **options: Any) -> Batches:
         options |= dict(
             threads=config.data.threads,
             process_index=jax.process_index(),
