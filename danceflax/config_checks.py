@@ -247,6 +247,7 @@ RULES = {
     "eval.score": TEXT,
     "eval.flip": FLAG,
     "eval.scales": several(POSITIVE, least=1),
+    "eval.rotations": several(real(-360, 360), least=1),
     "eval.pictures": whole(0),
     "eval.clips": whole(1),
     "eval.crops": Rule(lambda x: x in (1, 3) and not isinstance(x, bool), "1 or 3"),

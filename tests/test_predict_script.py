@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -28,7 +29,21 @@ CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "st
 
 @pytest.fixture(scope="module")
 def script():
-    return importlib.import_module("predict")
+    """The script as a module; what other scripts imported here have defined steps aside."""
+    aside = [
+        flag
+        for name, defined in flags.FLAGS.flags_by_module_dict().items()
+        if name in ("convert_weights", "evaluate", "predict")
+        for flag in defined
+    ]
+    for flag in aside:
+        delattr(flags.FLAGS, flag.name)
+    sys.modules.pop("predict", None)
+    yield importlib.import_module("predict")
+    for flag in flags.FLAGS.flags_by_module_dict()["predict"]:
+        delattr(flags.FLAGS, flag.name)
+    for flag in aside:
+        flags.FLAGS[flag.name] = flag
 
 
 @pytest.fixture

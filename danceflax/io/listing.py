@@ -77,8 +77,10 @@ def list_inputs(path: str | os.PathLike) -> tuple[list[tuple[pathlib.Path, str]]
 
 
 def require_apart(inputs: list[tuple[pathlib.Path, str]], output: pathlib.Path) -> None:
-    """Raises UserError: results would be written among the inputs, or those of two inputs to one
-    file. Names that differ by capital letters are one on some disks."""
+    """Raises UserError: the output is no folder, results would be written among the inputs, or
+    those of two inputs to one file. Names that differ by capital letters are one on some disks."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output={output}: is a file; name a folder")
     names = {}
     for path, kind in inputs:
         other = names.setdefault((kind, path.stem.casefold()), path)

@@ -34,6 +34,8 @@ def test_results_never_lie_among_the_inputs(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=r"--output=.*holds the input"):
             require_apart(list_inputs(given)[0], type(folder)(output))
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        require_apart(list_inputs(folder)[0], touch(tmp_path / "notes.txt"))
     for output in (folder / "out", tmp_path / "other" / "new", tmp_path):
         require_apart(list_inputs(folder)[0], output)
 

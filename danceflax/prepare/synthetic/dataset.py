@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress
 from danceflax.io.files import write_csv, write_folder, write_json
@@ -218,3 +219,5 @@ def _write_splits(root, name, arguments, jobs):
         rows = [(clip, dance, str(frames)) for clip, dance in clips]
         header = ("video_id", "dance_type", "frames")
         write_csv(root / f"videos_split/{split}_videos.csv", [header, *rows])
+        notes = {f"{dance}/{clip}": ClipNote(fps=arguments["fps"]) for clip, dance in clips}
+        add_clips(root, notes)
