@@ -131,11 +131,11 @@ def soak(name, kills, folder, rng):
     counts, starts, log = collections.Counter(), 0, open(folder / "log", "w")  # noqa: SIM115
     with make_disk(folder / "disk") as mounted, log:
         kinds = [kind for kind in CUTS if mounted or kind not in ("full disk", "read-only")]
-        workdir, patience = folder / "disk" / "run", rng.uniform
+        workdir = folder / "disk" / "run"
         while counts.total() < kills:
             process, begun = start(name, workdir, data, log), time.monotonic()
             starts += 1
-            ends = begun + patience(0.5, 12)
+            ends = begun + rng.uniform(0.5, 8)
             while process.poll() is None and time.monotonic() < ends:
                 time.sleep(0.02)
             if process.poll() is None:
