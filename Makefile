@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install parity demo demo-classifier test lint
+.PHONY: install parity demo demo-classifier test fuzz soak lint
 
 install: .venv/installed
 
@@ -49,6 +49,14 @@ parity: .venv/parity
 
 test: parity
 	DANCEFLAX_OPENCV4_PYTHON=$(CURDIR)/.venv/opencv4/bin/python $(BIN)/pytest
+
+# Mutated files for every reader, a minute each.
+fuzz: install
+	FUZZ_SECONDS=60 $(BIN)/pytest tests/fuzz
+
+# Trainings killed 200 times at random moments, with full, read-only and vanished disks (as root).
+soak: install
+	$(BIN)/python benchmarks/soak.py --kills=200
 
 lint: install
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ RULES = {
     "class_names": several(TEXT),
     "*_every": whole(0),
     "save_keep": whole(1),
-    "save_patience": whole(1),
+    "save_patience": whole(0),
     "lost_after": whole(1),
     "normalisation.mean": several(real(-INFINITY), least=1),
     "normalisation.std": several(POSITIVE, least=1),

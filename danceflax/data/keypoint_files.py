@@ -144,7 +144,7 @@ def _read_letsdance(data):
         points = {name: (x, y, VISIBLE) for name, (x, y) in person[1:]}
         if len(person) != 1 + len(points) or not points or set(points) - set(COCO17_JOINTS):
             raise BadSampleError(
-                f"person {p} has {len(person) - 1} joints ({', '.join(map(str, points))}); "
+                f"person {p} has {len(person) - 1} joints ({', '.join(map(str, points))[:200]}); "
                 "expected joints of COCO's 17, each at most once"
             )
         people.append([points.get(name, (0, 0, ABSENT)) for name in COCO17_JOINTS])

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from danceflax.errors import UserError
+from danceflax.errors import BadSampleError, UserError
 from danceflax.io.files import write_bytes
+from danceflax.io.images import decode_image, read_bytes
 
 BOUND = 20.0  # pixels; longer motion is cut to it
 
@@ -29,8 +30,11 @@ def decode_flow(data: UInt8[np.ndarray, "..."], bound: float = BOUND) -> Float[n
 
 def read_flow(path: str | os.PathLike) -> Float[np.ndarray, "h w 2"]:
     """The flow of a file, (x, y) in pixels. Raises UserError: it cannot be read."""
-    data = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if data is None or len(data) % 2:
+    try:
+        data = decode_image(read_bytes(path, path), path, grey=True)
+    except BadSampleError as error:
+        raise UserError(f"{error}; no flow can be read: make it by prepare_data.py flow") from None
+    if len(data) % 2:
         raise UserError(f"{path}: no flow can be read; make it by prepare_data.py flow")
     return decode_flow(np.stack(np.split(data, 2), -1))
 

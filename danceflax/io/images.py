@@ -106,7 +106,9 @@ def read_bytes(path: str | os.PathLike, where: str | os.PathLike) -> bytes:
         raise _bad("missing", where, f"cannot be read: {error.strerror or error}") from None
 
 
-def decode_image(data: bytes, where: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
+def decode_image(
+    data: bytes, where: str | os.PathLike, grey: bool = False
+) -> UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "H W"]:
     """`read_image` of a file's bytes; `where` is what error messages call it."""
     if not data:
         raise _bad("empty", where, "the file is empty; extract or download it again")
@@ -119,13 +121,14 @@ def decode_image(data: bytes, where: str | os.PathLike) -> UInt8[np.ndarray, "H 
             where,
             f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it",
         )
+    how = cv2.IMREAD_GRAYSCALE if grey else READ_RGB or cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), READ_RGB or cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error:
         image = None
     if image is None:
         raise _bad("unreadable", where, "cannot be decoded as an image")
-    return image if READ_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return image if READ_RGB or grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def encode_image(image: UInt8[np.ndarray, "H W 3"], suffix: str, quality: int = 95) -> bytes:

@@ -78,6 +78,9 @@ FAULTS = {
     "truncated": (letsdance_json(PEOPLE)[:-9], "not JSON"),
     "unknown joint": (letsdance_json(PEOPLE).replace("nose", "tail"), "tail, left_eye"),
     "not a number": (letsdance_json(np.full((1, 17, 2), np.nan)), "person 0"),
+    "no picture": (letsdance_json(np.full((1, 17, 2), 1e38)), "a nose at (1e+38, 1e+38)"),
+    "large": ("[" + " " * 9_000_000 + "]", "larger than 8,000,000 bytes"),
+    "long name": (json.dumps([[["person"], ["x" * 99_999, [1, 2]]]]), "person 0 has 1 joints (xxx"),
     "openpose joints": ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "1 joints"),
     "openpose null": (
         json.dumps({"people": [{"pose_keypoints_2d": [None] * 54}]}),

@@ -4,6 +4,7 @@ Here a few hundred mutations a reader; `make fuzz` tries each for a minute (FUZZ
 ever found is a test beside the reader's own.
 """
 
+import copy
 import io
 import json
 import os
@@ -69,7 +70,7 @@ def mutate_json(data, rng):
             inside = place[key]
             if not isinstance(inside, (dict, list)) or not inside or rng.random() < 0.2:
                 if rng.random() < 0.8:
-                    place[key] = rng.choice(NASTY)
+                    place[key] = copy.deepcopy(rng.choice(NASTY))
                 else:
                     del place[key]
                 break

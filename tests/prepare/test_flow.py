@@ -6,7 +6,7 @@ from conftest import shared_data
 from danceflax.data.flow import available_methods, compute_flow
 from danceflax.data.root import open_index
 from danceflax.errors import UserError
-from danceflax.io.flow_files import BOUND, decode_flow, encode_flow, read_flow
+from danceflax.io.flow_files import BOUND, decode_flow, encode_flow, read_flow, write_flow
 from danceflax.io.videos import read_video
 from danceflax.prepare.flow import compute_clip, plan_flow
 
@@ -106,3 +106,13 @@ def test_a_bad_frame_costs_its_pairs_only(root):
     (root / "frames" / "tap" / "abcdefghij-_000_0000.png").write_bytes(b"")
     (count, messages), other = write_all(root)
     assert count == 2 and other == (1, []) and "0000.png" in messages[0] and len(messages) == 1
+
+
+def test_a_flow_that_claims_more_pixels_than_any_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    write_flow(path, np.zeros((8, 10, 2)))
+    data = bytearray(path.read_bytes())
+    data[16:24] = (40_000).to_bytes(4, "big") * 2
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="40000x40000 pixels"):
+        read_flow(path)
