@@ -17,7 +17,7 @@ from danceflax.skeleton import Skeleton
 from danceflax.training.checkpoints import load_model
 
 # The modules whose channels are maps or classes: of OpenPose, C3D, I3D, and the classifiers' heads.
-OUTPUTS = r"(.*_stage\d+/output|fc8|Logits|linear|head/(linear|classes))"
+OUTPUTS = r"((.+/)?output|fc8|Logits|(head/)?linear|head/classes)"
 
 
 def load_checkpoint(
