@@ -157,9 +157,7 @@ def make_features(prepare: Callable, model: nn.Module) -> Callable:
     return features
 
 
-def is_cacheable(
-    config: ConfigDict, classifier: Classifier, groups: Mapping[str, Mapping[str, Any]]
-) -> bool:
+def is_cacheable(config: ConfigDict, classifier: Classifier, groups: Mapping | ConfigDict) -> bool:
     """Whether nothing in front of the head trains. Several processes do without the cache."""
     fixed = all(not group["train"] for name, group in groups.items() if name != "head")
     one = jax.process_count() == 1

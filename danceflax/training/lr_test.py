@@ -124,7 +124,7 @@ def train_group(
     config: ConfigDict,
     variables: Mapping[str, Any],
     loss: Callable,
-    groups: Mapping[str, Mapping[str, Any]],
+    groups: Mapping | ConfigDict,
     batches: Batches,
     initial_loss: Callable,
 ) -> Iterator[float]:

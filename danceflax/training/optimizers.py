@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import optax
+from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 from danceflax.io.console import print_table
@@ -21,7 +22,7 @@ def parameter_paths(params: Any) -> Any:
     )
 
 
-def label_parameters(params: Any, groups: Mapping[str, Mapping[str, Any]]) -> Any:
+def label_parameters(params: Any, groups: Mapping | ConfigDict) -> Any:
     """Names the group of every parameter.
 
     Args:
@@ -128,12 +129,12 @@ def make_optimizer(
     return optax.chain(clip, optax.multi_transform(transforms, labels)), schedules
 
 
-def trained_parameters(labels: Any, groups: Mapping[str, Mapping[str, Any]]) -> Any:
+def trained_parameters(labels: Any, groups: Mapping | ConfigDict) -> Any:
     """A tree of bool like `labels`: does the parameter's group train?"""
     return jax.tree.map(lambda label: bool(groups[label]["train"]), labels)
 
 
-def print_groups(params: Any, labels: Any, groups: Mapping[str, Mapping[str, Any]]) -> None:
+def print_groups(params: Any, labels: Any, groups: Mapping | ConfigDict) -> None:
     """Prints which group trains what, and how."""
     rows = []
     sizes = list(zip(jax.tree.leaves(labels), jax.tree.leaves(params), strict=True))
