@@ -1,6 +1,6 @@
 """What a side of the project brings to a training: all that `training/train.py` does not know."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +46,6 @@ class Task(NamedTuple):
     samples: str
     shown: tuple[str, ...]
     variables: dict[str, Any]
-    groups: Mapping[str, Mapping[str, Any]]
+    groups: Any  # a dict or ConfigDict of such
     description: dict[str, Any]
     begin: Callable[[Any, Read, str], Work]
