@@ -81,7 +81,7 @@ def get_config():
     config.data.annotations = ""  # coco, mpii: annotation file, "{}" stands for the split
     config.data.min_confidence = 0.0  # folder: joints of JSON less sure than this do not count
     config.data.sets = ConfigDict()  # several sets instead of one: see `add_set`
-    config.data.max_people = 20  # people an image can hold
+    config.data.max_people = 20  # people of a training crop, the largest; the others are masked
     config.data.threads = 8  # threads that read and augment
     config.data.max_bad_fraction = 0.01  # unreadable samples to skip before giving up, of all seen
     config.data.patience = 300.0  # seconds to wait for a data set that has gone, before ending

@@ -40,7 +40,7 @@ def script():
         delattr(flags.FLAGS, flag.name)
     sys.modules.pop("predict", None)
     yield importlib.import_module("predict")
-    for flag in flags.FLAGS.flags_by_module_dict()["predict"]:
+    for flag in list(flags.FLAGS.flags_by_module_dict()["predict"]):
         delattr(flags.FLAGS, flag.name)
     for flag in aside:
         flags.FLAGS[flag.name] = flag
