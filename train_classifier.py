@@ -21,10 +21,12 @@ FLAGS = cli.define_training()
 
 def main(_):
     from danceflax.dance.task import make_task  # with it JAX, which --help does without
-    from danceflax.training.train import test_rates, train
+    from danceflax.training.train import replay_step, test_rates, train
 
     config = FLAGS.config
-    if config.data.folds and config.data.fold < 0 and not FLAGS.lr_test:
+    if FLAGS.replay:
+        replay_step(config, FLAGS.replay, make_task)
+    elif config.data.folds and config.data.fold < 0 and not FLAGS.lr_test:
         from danceflax.dance.crossvalidate import crossvalidate
 
         crossvalidate(config, FLAGS.workdir)

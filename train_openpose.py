@@ -16,10 +16,13 @@ FLAGS = cli.define_training()
 
 def main(_):
     from danceflax.pose.task import make_task  # with it JAX, which --help does without
-    from danceflax.training.train import test_rates, train
+    from danceflax.training.train import replay_step, test_rates, train
 
-    run = test_rates if FLAGS.lr_test else train
-    run(FLAGS.config, FLAGS.workdir, make_task)
+    if FLAGS.replay:
+        replay_step(FLAGS.config, FLAGS.replay, make_task)
+    else:
+        run = test_rates if FLAGS.lr_test else train
+        run(FLAGS.config, FLAGS.workdir, make_task)
 
 
 if __name__ == "__main__":

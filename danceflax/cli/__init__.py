@@ -67,11 +67,13 @@ def define_config() -> None:
 
 
 def define_training() -> flags.FlagValues:
-    """Declares --config and --workdir, both needed, and --lr_test; returns the flags."""
+    """Declares --config and --workdir, both needed, --lr_test and --replay; returns the flags."""
     define_config()
     flags.DEFINE_string("workdir", None, "where checkpoints and reports go")
     about = "instead of training, find the learning rate that each parameter group bears"
     flags.DEFINE_bool("lr_test", False, about)
+    about = "instead of training, repeat a step whose loss was not finite: WORKDIR/nonfinite/STEP"
+    flags.DEFINE_string("replay", None, about)
     require("config", "workdir")
     return flags.FLAGS
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from danceflax.errors import UserError
 from danceflax.io.console import console
-from danceflax.training import devices
+from danceflax.training import devices, replay
 from danceflax.training.report import Report
 from danceflax.training.saving import Saver
 from danceflax.training.signals import Stopped, StopRequest
@@ -62,21 +62,33 @@ def fit(
     """
     intervals = config.log_every, config.eval_every, config.save_every
     first = step = int(jax.device_get(state.step))
-    pending = None  # the last step's number, names and metrics, not looked at yet
+    pending = None  # the last step's number, names, batch and metrics, not looked at yet
     window = {}
+
+    def keep(number, names, batch):
+        """Keeps the step for `replay`, which one process can; says where."""
+        if jax.process_count() > 1:
+            return ""
+        try:
+            path = replay.keep_step(workdir, number, state, batch, names, saver.description)
+        except UserError as error:
+            return f"; {error}"
+        return f"; the step itself is kept: add --replay={path}"
 
     def look(pending, window):
         """Fetches a step's metrics, refuses a loss that is not finite, adds them to the window."""
         if pending is None:
             return window
-        number, names, metrics = pending
+        number, names, batch, metrics = pending
         metrics = jax.device_get(metrics)
-        if not math.isfinite(metrics["loss"][0]):
-            raise UserError(
-                f"the loss of step {number} is {metrics['loss'][0]}; its batch: "
-                f"{', '.join(map(str, names))}. Look at these samples; lower the learning rate or "
-                "set config.optimizer.clip_norm. The last checkpoint is untouched"
-            )
+        for what, key in (("loss", "loss"), ("gradient", "grad_norm")):
+            if not math.isfinite(metrics[key][0]):
+                raise UserError(
+                    f"the {what} of step {number} is {metrics[key][0]}; its batch: "
+                    f"{', '.join(map(str, names))}. Look at these samples; lower the learning rate "
+                    "or set config.optimizer.clip_norm. The last checkpoint is untouched"
+                    + keep(number, names, batch)
+                )
         return add_metrics(window, metrics)
 
     @contextlib.contextmanager
@@ -108,7 +120,7 @@ def fit(
             step += 1
             # The host reads step N - 1 while the devices work on step N.
             window = look(pending, window)
-            pending = step, names, metrics
+            pending = step, names, batch, metrics
             report.advance(step)
 
             last = step == config.steps

@@ -50,7 +50,7 @@ class Saver:
         patience: int = 3,
     ):
         self.folder = pathlib.Path(workdir).absolute() / digests.FOLDER
-        self._description, self._patience = description, patience
+        self.description, self._patience = description, patience
         self._failed, self._closed = 0, False  # failed saves in a row
         self._saving = None  # the step that is being written
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
@@ -72,23 +72,15 @@ class Saver:
         where = self.folder / str(self.step)
         saved = json.loads((where / "config" / "metadata").read_text())
         for key in MUST_FIT:
-            old, new = saved.get(key), self._description.get(key)
+            old, new = saved.get(key), self.description.get(key)
             if _plain(old) != _plain(new):
                 raise UserError(
                     f"{where} holds another {key} ({_brief(old)}) than the config ({_brief(new)}); "
                     "use another --workdir, or the config it was trained with"
                 )
-        for line in _differences(saved.get("training", {}), self._description.get("training", {})):
+        for line in _differences(saved.get("training", {}), self.description.get("training", {})):
             console.print(f"resuming with another {line}")
-        model = _read_tree(where / "model", state.variables)
-        training = _read_tree(where / "training", _training(state))
-        return state.replace(
-            step=training["step"],
-            params=training.get("params", model["params"]),
-            model_state={key: value for key, value in model.items() if key != "params"},
-            opt_state=training["opt_state"],
-            average=None if state.average is None else model["params"],
-        )
+        return read_state(where, state)
 
     def save(self, state: TrainState, score: float | None = None) -> None:
         """Starts saving a state, unless its step is saved; training may go on at once.
@@ -106,9 +98,11 @@ class Saver:
             return
         self._saving = step
         items = ocp.args.Composite(
-            model=ocp.args.StandardSave(devices.to_global(state.variables)),
-            training=ocp.args.StandardSave(devices.to_global(_training(state))),
-            config=ocp.args.JsonSave(self._description),
+            config=ocp.args.JsonSave(self.description),
+            **{
+                name: ocp.args.StandardSave(devices.to_global(tree))
+                for name, tree in split_state(state).items()
+            },
         )
         metrics = {} if score is None else {"score": float(score)}
         try:
@@ -237,10 +231,29 @@ def _agree(function):
     return None if code == -1 else code
 
 
-def _training(state):
-    """What a checkpoint holds beside the variables to use the network with."""
-    tree = {"step": state.step, "opt_state": state.opt_state}
-    return tree if state.average is None else tree | {"params": state.params}
+def read_state(folder, state):
+    """The state that a checkpoint holds, as numpy arrays, in the structure of a fresh one.
+
+    Raises:
+      UserError: it is of another network or another optimizer.
+    """
+    model = _read_tree(folder / "model", state.variables)
+    training = _read_tree(folder / "training", split_state(state)["training"])
+    return state.replace(
+        step=training["step"],
+        params=training.get("params", model["params"]),
+        model_state={key: value for key, value in model.items() if key != "params"},
+        opt_state=training["opt_state"],
+        average=None if state.average is None else model["params"],
+    )
+
+
+def split_state(state):
+    """What a checkpoint holds: the variables to use the network with, and the rest."""
+    rest = {"step": state.step, "opt_state": state.opt_state}
+    if state.average is not None:
+        rest["params"] = state.params
+    return {"model": state.variables, "training": rest}
 
 
 def _read_tree(path, target):

@@ -69,7 +69,8 @@ def make_train_step(
 
     Returns:
       step(state, batch) -> (state, metrics); metrics are summed over devices and hold "loss" and
-      "grad_norm", all (sum, count).
+      "grad_norm", all (sum, count). Where one of these is not finite, the state stays as it was but
+      for its step, s, which is now -1 - s: no further step changes it.
     """
 
     def loss_of_part(params, model_state, part, rng):
@@ -124,10 +125,14 @@ def make_train_step(
             t = state.step.astype(jnp.float32)
             decay = jnp.minimum(average_decay, (1.0 + t) / (10.0 + t))
             average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, average, params)
-        metrics |= {"loss": (total, count), "grad_norm": (optax.global_norm(grads), 1.0)}
+        grad_norm = optax.global_norm(grads)
+        metrics |= {"loss": (total, count), "grad_norm": (grad_norm, 1.0)}
         for name, schedule in (schedules or {}).items():
             metrics[f"lr/{name}"] = (schedule(state.step), 1.0)
-        state = TrainState(state.step + 1, params, model_state, opt_state, average)
-        return state, metrics
+        new = TrainState(state.step + 1, params, model_state, opt_state, average)
+        # A step that is not finite changes nothing, and none after it does: what led to it is kept.
+        fine = (state.step >= 0) & jnp.isfinite(total) & jnp.isfinite(grad_norm)
+        kept = state.replace(step=jnp.where(state.step >= 0, -1 - state.step, state.step))
+        return jax.tree.map(lambda a, b: jnp.where(fine, a, b), new, kept), metrics
 
     return train_step

@@ -1,6 +1,7 @@
 """The story of a training, once: it knows no side, a `Task` brings what differs."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from danceflax.config_checks import check_config
 from danceflax.data.loader import make_loader
 from danceflax.io.console import console
-from danceflax.training import devices, lock, optimizers
+from danceflax.training import devices, lock, optimizers, replay
 from danceflax.training.loop import fit
 from danceflax.training.saving import resume
 from danceflax.training.signals import StopRequest
@@ -73,7 +74,46 @@ def _make_reader(config, stop):
     return read
 
 
+def replay_step(
+    config: ConfigDict, folder: str | os.PathLike, make_task: Callable[[ConfigDict], Task]
+) -> dict[str, float]:
+    """Repeats the step whose loss was not finite, of WORKDIR/nonfinite; see `replay.repeat_step`.
+
+    The data set is opened, as the task needs it, but not one sample is read.
+    """
+    task, state, make_step = _prepare(config, make_task)
+    work = task.begin(state.variables, _make_reader(config, StopRequest()), str(folder))
+    return replay.repeat_step(folder, state, devices.map_step(make_step(work.loss)))
+
+
 def _train(config, workdir, make_task, stop):
+    task, state, make_step = _prepare(config, make_task)
+    read = _make_reader(config, stop)
+    with lock.hold(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        # Where it begins, or goes on.
+        description = task.description | {"training": config.to_dict()}
+        saver, state = resume(
+            workdir, state, description, keep=config.save_keep, patience=config.save_patience
+        )
+
+        # What it reads, and the step.
+        work = task.begin(state.variables, read, str(workdir))
+        batches = read(work.source, work.transform, config.batch_size, config.seed, int(state.step))
+        return fit(
+            state,
+            devices.map_step(make_step(work.loss)),
+            batches,
+            config,
+            workdir=workdir,
+            task=task,
+            evaluate=work.evaluate,
+            saver=saver,
+            stop=stop,
+        )
+
+
+def _prepare(config, make_task):
+    """(the task, a fresh state, the function that makes a step of a loss)."""
     devices.check_batch_size(config.batch_size, config.optimizer.accumulate)
     devices.check_batch_size(config.eval.batch_size, where="config.eval.batch_size")
     task = make_task(config)
@@ -85,36 +125,14 @@ def _train(config, workdir, make_task, stop):
         {"groups": task.groups, "clip_norm": config.optimizer.clip_norm}, labels, config.steps
     )
     optimizers.print_groups(params, labels, task.groups)
-    step_options = dict(
+    averages = config.optimizer.average_decay > 0
+    make_step = functools.partial(
+        make_train_step,
+        optimizer=optimizer,
+        trained=optimizers.trained_parameters(labels, task.groups),
         seed=config.seed,
         accumulate=config.optimizer.accumulate,
         average_decay=config.optimizer.average_decay,
         schedules=schedules,
     )
-
-    read = _make_reader(config, stop)
-    with lock.hold(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-        # Where it begins, or goes on.
-        averages = config.optimizer.average_decay > 0
-        state = create_state(task.variables, optimizer, average=averages)
-        description = task.description | {"training": config.to_dict()}
-        saver, state = resume(
-            workdir, state, description, keep=config.save_keep, patience=config.save_patience
-        )
-
-        # What it reads, and the step.
-        work = task.begin(state.variables, read, str(workdir))
-        trained = optimizers.trained_parameters(labels, task.groups)
-        step = make_train_step(work.loss, optimizer, trained, **step_options)
-        batches = read(work.source, work.transform, config.batch_size, config.seed, int(state.step))
-        return fit(
-            state,
-            devices.map_step(step),
-            batches,
-            config,
-            workdir=workdir,
-            task=task,
-            evaluate=work.evaluate,
-            saver=saver,
-            stop=stop,
-        )
+    return task, create_state(task.variables, optimizer, average=averages), make_step

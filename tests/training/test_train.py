@@ -189,3 +189,29 @@ def test_metrics_are_whole_lines(tmp_path):
     run(tmp_path, steps=10)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [5, 10, 10]
+
+
+def test_a_step_that_is_not_finite_is_kept_and_can_be_repeated(tmp_path):
+    changes = {
+        "toy__nan_at": 7,
+        "optimizer__average_decay": 0.9,
+        "optimizer__groups__all__schedule": "constant",
+    }
+    with pytest.raises(UserError, match=r"the loss of step \d+ is nan; .*--replay=") as caught:
+        run(tmp_path, **changes)
+    folder = pathlib.Path(str(caught.value).rpartition("--replay=")[2])
+    number = int(folder.name)
+    assert str(number) in str(caught.value) and digests.find_damage(folder) is None
+    # The kept state is that of a run that ends before the step.
+    run(tmp_path / "before", steps=number - 1, **changes)
+    np.testing.assert_array_equal(weights(folder), weights(tmp_path / "before"))
+    config = toy_task.make_config(**{k.replace("__", "."): v for k, v in changes.items()})
+    metrics = train.replay_step(config, folder, toy_task.make_task)
+    assert np.isnan(metrics["loss"]) and np.isfinite(metrics["lr/all"])
+    with np.load(folder / "batch.npz") as data:
+        batch = dict(data)
+    names = json.loads((folder / "names.json").read_text())
+    assert np.isnan(batch["x"][names.index("7")]).all()
+    (folder / "batch.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"is damaged: batch\.npz is damaged"):
+        train.replay_step(config, folder, toy_task.make_task)
