@@ -15,7 +15,8 @@ from danceflax.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 VARIANTS = [
-    "openpose_coco.py", "openpose_coco.py:final", "openpose_body25.py:demo", "openpose_body25.py:photos", "c3d.py:pose",
+    "openpose_coco.py", "openpose_coco.py:final", "openpose_body25.py:demo",
+    "openpose_body25.py:photos", "c3d.py:pose",
     "i3d.py:rgb+flow+pose", "i3d.py:flow+pose,demo", "frames.py:openpose", "frames.py:rgb,demo",
     *(f"sequence.py:{name}" for name in ("rhythm,demo", "stgcn", "transformer", "gru", "posec3d")),
 ]  # fmt: skip
