@@ -49,7 +49,7 @@ def follow_people(
     found = link_found(predictor.stream(_rising(frames, where)), predictor.skeleton)
     if smooth is None:
         return found
-    people, ids = smooth_people(found.people, found.ids, found.times, smooth)
+    people, ids = smooth_people(*found[1:3], found.times, predictor.skeleton, smooth)
     scores = [np.ma.masked_equal(p[..., 2], 0).mean(1).filled(0) for p in people]
     return Dancers(found.times, people, ids, scores)
 

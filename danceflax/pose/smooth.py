@@ -9,6 +9,7 @@ stays open has nothing to do with each other.
   savitzky_golay  looks ahead as far as back, and so does not lag
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,9 +21,11 @@ from danceflax.errors import UserError
 from danceflax.people import UNKNOWN
 from danceflax.pose.metrics import person_area
 from danceflax.pose.track import check_times
+from danceflax.skeleton import Skeleton
 
 METHODS = ("fill", "one_euro", "savitzky_golay")
 GAP = 0.5  # seconds: longest gap that is filled
+LEAST_SIDED = 4  # left and right joints that two frames share, to tell which is which
 
 # Savitzky-Golay: a parabola over so many seconds, but over no fewer than 5 frames.
 WINDOW, ORDER, LEAST_WINDOW = 0.28, 2, 5
@@ -38,16 +41,17 @@ def smooth_people(
     frames: Sequence[Float[np.ndarray, "_ J 3"]],
     ids: Sequence[Int[np.ndarray, " _"]],
     times: Sequence[float] | np.ndarray,
+    skeleton: Skeleton,
     method: str = "savitzky_golay",
     gap: float = GAP,
 ) -> tuple[list[Float[np.ndarray, "_ J 3"]], list[Int[np.ndarray, " _"]]]:
     """The people of a clip with gaps filled and each track smoothed, and their numbers.
 
-    People missing from a frame inside a short gap appear in it; those who are UNKNOWN stay as they
-    are, after the others.
+    People missing from a frame inside a short gap appear in it, and bodies found with left for
+    right for a moment are put right; those who are UNKNOWN stay as they are, after the others.
 
     Args:
-      frames, ids, times: as `track.link_people` takes and returns them.
+      frames, ids, times, skeleton: as `track.link_people` takes and returns them.
       method: one of METHODS.
       gap: seconds; see `fill_gaps`.
 
@@ -60,7 +64,7 @@ def smooth_people(
     people, numbers = ([[] for _ in times] for _ in range(2))
     for number, (first, track) in gather_tracks(frames, ids).items():
         span = times[first : first + len(track)]
-        track = fill_gaps(track, span, gap)
+        track = fill_gaps(put_sides_right(track, span, skeleton.flip), span, gap)
         if method != "fill":
             track = {"one_euro": one_euro, "savitzky_golay": savitzky_golay}[method](track, span)
         for i in np.flatnonzero((track[..., 2] > 0).any(1)):
@@ -90,6 +94,39 @@ def gather_tracks(
             track[i - first] = frames[i][k]
         tracks[number] = first, track
     return tracks
+
+
+def put_sides_right(
+    track: Track, times: Times, flip: Int[np.ndarray, " J"], limit: float = GAP
+) -> Track:
+    """The track with left and right exchanged in the frames, for at most `limit` seconds, in which
+    a network took one for the other: the body leaps into its mirror image there, and back.
+
+    Args:
+      flip: the joint that each is in a mirror, as `Skeleton.flip`.
+    """
+    present = track[..., 2] > 0
+    pairs = np.flatnonzero(flip != np.arange(len(flip)))
+    both = present & present[:, flip]
+    leaps = []
+    for before, now in itertools.pairwise(np.flatnonzero(both[:, pairs].any(1))):
+        joints = pairs[(both[before] & both[now])[pairs]]
+        if len(joints) < LEAST_SIDED or times[now] - times[before] > limit:
+            continue
+        place = track[before, joints, :2]
+        place = place + (track[now, joints, :2] - place).mean(0)  # all of the body has moved
+        straight = np.linalg.norm(track[now, joints, :2] - place, axis=-1).sum()
+        crossed = np.linalg.norm(track[now, flip[joints], :2] - place, axis=-1).sum()
+        if crossed < straight / 2:
+            leaps.append(now)
+    right = np.array(track, float)
+    while len(leaps) > 1:
+        start, stop = leaps[:2]
+        short = times[stop] - times[start] <= limit
+        if short:
+            right[start:stop] = right[start:stop, flip]
+        leaps = leaps[1 + short :]
+    return right
 
 
 def fill_gaps(track: Track, times: Times, limit: float = GAP) -> Track:

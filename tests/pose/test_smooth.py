@@ -8,7 +8,15 @@ from scipy.interpolate import CubicSpline
 
 from danceflax.errors import UserError
 from danceflax.pose.metrics import person_area
-from danceflax.pose.smooth import fill_gaps, gather_tracks, one_euro, savitzky_golay, smooth_people
+from danceflax.pose.smooth import (
+    fill_gaps,
+    gather_tracks,
+    one_euro,
+    put_sides_right,
+    savitzky_golay,
+    smooth_people,
+)
+from danceflax.skeleton import COCO18
 
 
 def with_scores(points, score=0.8):
@@ -101,17 +109,36 @@ def test_gaps_are_filled_up_to_a_limit():
     np.testing.assert_array_equal(fill_gaps(holed, times, limit=0), holed)
 
 
+def test_left_and_right_are_put_right():
+    """A body found as its mirror image for a moment; one who turns, and one long mistaken, stay."""
+    points, _, rng = make_dancers(0, 1)
+    true = with_scores(points[:, 0] + rng.normal(0, 1.0, points[:, 0].shape))
+    true[rng.random(true.shape[:2]) < 0.1] = 0
+    times = np.arange(len(true)) / 25
+    np.testing.assert_array_equal(put_sides_right(true, times, COCO18.flip), true)
+    mistaken = true.copy()
+    facing = np.abs(points[:, 0, 2, 0] - points[:, 0, 5, 0])  # px between the shoulders
+    for start in range(30, 230, 40):
+        if facing[start - 1 : start + 7].min() > 10:
+            mistaken[start : start + 6] = mistaken[start : start + 6, COCO18.flip]
+    assert (mistaken != true).any((1, 2)).sum() > 10
+    np.testing.assert_array_equal(put_sides_right(mistaken, times, COCO18.flip), true)
+    long = true.copy()
+    long[60:100] = long[60:100, COCO18.flip]
+    np.testing.assert_array_equal(put_sides_right(long, times, COCO18.flip), long)
+
+
 def test_people_appear_in_the_gaps_of_their_tracks():
     rng = np.random.default_rng(0)
     frames = [with_scores(rng.uniform(0, 99, (2, 18, 2))) for _ in range(10)]
     ids = [np.array([4, -1])] * 10
     frames[5], ids[5] = frames[5][1:], np.array([-1])
-    people, numbers = smooth_people(frames, ids, np.arange(10) / 25, method="fill")
+    people, numbers = smooth_people(frames, ids, np.arange(10) / 25, COCO18, method="fill")
     assert [n.tolist() for n in numbers] == [[4, -1]] * 10
     for i in {*range(10)} - {5}:
         np.testing.assert_allclose(people[i], frames[i], rtol=1e-6)
     first, track = gather_tracks(people, numbers)[4]
     assert first == 0 and np.allclose(track[5, :, 2], 0.8)
     with pytest.raises(UserError, match="smoothing 'kalman' is not known; choose one of fill"):
-        smooth_people(frames, ids, np.arange(10), method="kalman")
-    assert smooth_people([], [], []) == ([], [])
+        smooth_people(frames, ids, np.arange(10), COCO18, method="kalman")
+    assert smooth_people([], [], [], COCO18) == ([], [])

@@ -57,7 +57,7 @@ def test_dancers_who_cross_keep_their_numbers(fps):
         people = [people for people, _ in frames]
         ids = link_people(people, times, COCO18)
         found.append(score_ids(true_people(points, frames), zip(people, ids, strict=True)))
-        filled = zip(*smooth_people(people, ids, times), strict=True)
+        filled = zip(*smooth_people(people, ids, times, COCO18), strict=True)
         whole.append(score_ids(true_people(points), filled))
     assert np.mean(found) >= 0.97 and np.mean(whole) >= 0.97, (found, whole)
     assert min(found + whole) >= 0.85, (found, whole)
@@ -126,7 +126,7 @@ def test_times_that_go_back_are_named(time):
     with pytest.raises(UserError, match="follows one at 2 s; expected times that rise"):
         tracker.update(person, time)
     with pytest.raises(UserError, match="expected times that rise"):
-        smooth_people([person, person], [np.zeros(1, int)] * 2, [2.0, time])
+        smooth_people([person, person], [np.zeros(1, int)] * 2, [2.0, time], COCO18)
 
 
 def test_a_real_dance_keeps_its_number():
