@@ -186,7 +186,7 @@ def test_other_skeletons_are_mapped_by_name_or_named():
     for j, name in enumerate(COCO18.joints):
         np.testing.assert_array_equal(mapped[0, j], people[0, skeletons.BODY25.joints.index(name)])
     faces = COCO17_JOINTS[:5]
-    with pytest.raises(BadSampleError, match="file: its joints .*give no left_hip, right_hip"):
+    with pytest.raises(BadSampleError, match=r"file: its joints .*give no left_hip, right_hip"):
         map_people(people[:, :5], faces, COCO18, "file")
 
 
