@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import letsdance_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from danceflax.dance.sequences.body import make_body, normalise
 from danceflax.dance.sequences.people import map_people, read_people, resample
 from danceflax.errors import BadSampleError, UserError
 from danceflax.skeleton import COCO17_JOINTS, COCO18, SKELETONS, Skeleton
-from conftest import letsdance_json
 
 BODY = make_body(COCO18)
 CONFIG = sequence.get_config()
