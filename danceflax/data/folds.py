@@ -1,10 +1,10 @@
 """Grouped cross-validation: the clips of a split cut into folds, no group in two of them."""
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from danceflax.data.clip_table import NAME, ClipNote, find_note, group_of, read_clip_table
 from danceflax.data.shares import assign_clips
@@ -41,7 +41,7 @@ class Part:
         return f"{len(self)} of {self._source}"
 
 
-def split_folds(source: Any, config: Mapping[str, Any]) -> tuple[Part, Part]:
+def split_folds(source: Any, config: ConfigDict) -> tuple[Part, Part]:
     """(the clips of all folds but one, those of that fold).
 
     Folds are by the column `fold` of ROOT/clips.csv; without it they are made: dances in

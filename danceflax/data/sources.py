@@ -149,7 +149,7 @@ def most_people(source: Any, threads: int) -> int:
         return max(1, max(counts, default=1))
 
 
-def open_training_clips(config: Mapping[str, Any], class_names: Sequence[str]) -> tuple[Any, Any]:
+def open_training_clips(config: Fields, class_names: Sequence[str]) -> tuple[Any, Any]:
     """(the clips to train on, those to validate on): two splits, or, where `config.folds` is not 0,
     the other folds of the training split and its fold `config.fold`.
 

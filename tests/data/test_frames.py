@@ -160,12 +160,12 @@ def test_the_real_frame():
     assert image.shape == (1080, 1920, 3) and image.std() > 20
 
 
-def test_ballroom_motion_capture_root(tmp_path):
+def test_motion_capture_root(tmp_path):
     """A root written by a program of others, from real motion capture."""
-    script = shared_data().parent / "tools" / "make_ballroom.py"
+    script = shared_data().parent / "tools" / "make_mocap.py"
     if not script.exists():
         pytest.skip(f"{script} is not there")
-    archive = np.load(shared_data("ballroom_mocap.npz"))
+    archive = np.load(shared_data("dance_mocap.npz"))
     joints = min((k for k in archive.files if k.endswith("/joints")), key=lambda k: len(archive[k]))
     keys = (joints, joints.replace("/joints", "/center"))
     np.savez(tmp_path / "one.npz", **{key: archive[key][:60] for key in keys})

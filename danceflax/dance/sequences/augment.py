@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from danceflax.dance.sequences.body import Body, normalise
 from danceflax.dance.sequences.people import prominence, resample
 from danceflax.errors import BadSampleError
+
+Fields = ConfigDict | Mapping[str, Any]  # of a config, or of a checkpoint
 
 LEAST_PART = 0.5  # of a window that a clip must fill
 RIVALS = 0.5  # of the first person's prominence: whom training takes for the dancer as well
@@ -25,9 +28,9 @@ def augment_people(
     record: Mapping[str, Any],
     rng: np.random.Generator,
     *,
-    clip: Mapping[str, Any],
-    people: Mapping[str, Any],
-    augment: Mapping[str, Any],
+    clip: Fields,
+    people: Fields,
+    augment: Fields,
     body: Body,
 ) -> dict[str, np.ndarray]:
     """A random window of a record of `PeopleSource`, for training.
@@ -61,9 +64,9 @@ def augment_people(
 def read_windows(
     record: Mapping[str, Any],
     *,
-    clip: Mapping[str, Any],
-    people: Mapping[str, Any],
-    views: Mapping[str, Any],
+    clip: Fields,
+    people: Fields,
+    views: Fields,
     body: Body,
 ) -> dict[str, np.ndarray]:
     """The evaluation's windows of a record, `views["clips"]` of them, evenly spread."""

@@ -50,7 +50,7 @@ def make_body(skeleton: Skeleton) -> Body:
     )
     steps = _count_steps(skeleton)
     if not np.isfinite(steps).all():
-        lone = skeleton.joints[int(np.argmax(steps.max(1)))]
+        lone = skeleton.joints[int(np.argmax(np.isinf(steps).sum(1)))]
         raise UserError(f"skeleton {skeleton.name}: no limbs join {lone} to every other joint")
     root = int(np.argmin(steps.sum(1)))
     parents = list(range(skeleton.num_joints))
