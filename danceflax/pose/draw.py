@@ -61,7 +61,7 @@ def draw_people(
     redundant = skeleton.redundant
     for n, person in enumerate(people):
         if ids is not None:
-            limb_colours, joint_colours = person_colours(skeleton, ids[n])
+            limb_colours, joint_colours = person_colours(skeleton, int(ids[n]))
         present = (person[:, 2] > 0) & (person[:, 2] >= threshold)
         present &= np.isfinite(person).all(-1)
         if not present.any():

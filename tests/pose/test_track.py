@@ -40,9 +40,9 @@ def true_people(points, frames=None):
     return [(person[numbers], numbers) for person, numbers in zip(people, who, strict=True)]
 
 
-def find_dancers(seed, count, fps=25.0, **faults):
+def find_dancers(seed, count, fps=25.0, frames=250, **faults):
     """(true points, what is found, times) of a clip of dancers; see `crossings`."""
-    points, depth, rng = make_dancers(seed, count, fps=fps)
+    points, depth, rng = make_dancers(seed, count, seconds=frames / fps, fps=fps)
     return points, detect(points, depth, rng, **faults), np.arange(len(points)) / fps
 
 
@@ -53,7 +53,7 @@ def test_dancers_who_cross_keep_their_numbers(fps):
     in every frame, hidden or missed or not."""
     found, whole = [], []
     for count, seed in itertools.product((2, 3, 4), range(2)):
-        points, frames, times = find_dancers(seed, count, fps)
+        points, frames, times = find_dancers(seed, count, fps, frames=200)
         people = [people for people, _ in frames]
         ids = link_people(people, times, COCO18)
         found.append(score_ids(true_people(points, frames), zip(people, ids, strict=True)))
