@@ -13,7 +13,7 @@ from danceflax.errors import UserError
 from danceflax.io.console import console, print_table
 from danceflax.io.files import write_folder, write_json
 from danceflax.training import devices, digests
-from danceflax.training.saving import read_state, split_state
+from danceflax.training.states import read_state, split_state
 from danceflax.training.step import TrainState
 
 FOLDER = "nonfinite"  # of the workdir

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import functools
-import json
 import logging
 import os
 import pathlib
@@ -20,10 +19,10 @@ from orbax.checkpoint import checkpoint_managers
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
+from danceflax.training.states import compare, read_state, split_state
 from danceflax.training.step import TrainState
 
 STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
-MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
 
 
 class Saver:
@@ -70,15 +69,7 @@ class Saver:
         if self.step is None:
             return None
         where = self.folder / str(self.step)
-        saved = json.loads((where / "config" / "metadata").read_text())
-        for key in MUST_FIT:
-            old, new = saved.get(key), self.description.get(key)
-            if _plain(old) != _plain(new):
-                raise UserError(
-                    f"{where} holds another {key} ({_brief(old)}) than the config ({_brief(new)}); "
-                    "use another --workdir, or the config it was trained with"
-                )
-        for line in _differences(saved.get("training", {}), self.description.get("training", {})):
+        for line in compare(where, self.description):
             console.print(f"resuming with another {line}")
         return read_state(where, state)
 
@@ -231,61 +222,6 @@ def _agree(function):
     return None if code == -1 else code
 
 
-def read_state(folder, state):
-    """The state that a checkpoint holds, as numpy arrays, in the structure of a fresh one.
-
-    Raises:
-      UserError: it is of another network or another optimizer.
-    """
-    model = _read_tree(folder / "model", state.variables)
-    training = _read_tree(folder / "training", split_state(state)["training"])
-    return state.replace(
-        step=training["step"],
-        params=training.get("params", model["params"]),
-        model_state={key: value for key, value in model.items() if key != "params"},
-        opt_state=training["opt_state"],
-        average=None if state.average is None else model["params"],
-    )
-
-
-def split_state(state):
-    """What a checkpoint holds: the variables to use the network with, and the rest."""
-    rest = {"step": state.step, "opt_state": state.opt_state}
-    if state.average is not None:
-        rest["params"] = state.params
-    return {"model": state.variables, "training": rest}
-
-
-def _read_tree(path, target):
-    """A saved tree as numpy arrays, whatever devices or processes it was saved from."""
-    handler = ocp.PyTreeCheckpointHandler()
-    wanted = {key: np.shape(x) for key, x in ocp.tree.to_flat_dict(target, sep="/").items()}
-    found = ocp.tree.to_flat_dict(handler.metadata(path).tree, sep="/")
-    found = {key: tuple(x.shape) for key, x in found.items()}
-    for key in sorted(wanted.keys() | found.keys()):
-        old, new = found.get(key, "nothing"), wanted.get(key, "nothing")
-        if old != new:
-            raise UserError(
-                f"{path.parent} does not fit this config's optimizer or network: for {key} it has "
-                f"{old}, expected {new}; use another --workdir, or start from its weights with "
-                "config.init_from"
-            )
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
-    return handler.restore(path, args=ocp.args.PyTreeRestore(item=target, restore_args=as_numpy))
-
-
-def _differences(old, new, prefix="config"):
-    """Lines about every setting that is not as it was."""
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        a, b, name = _plain(old.get(key)), _plain(new.get(key)), f"{prefix}.{key}"
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += _differences(a, b, name)
-        elif a != b:
-            lines.append(f"{name}: {b}, was {a}")
-    return lines
-
-
 def _reason(error):
     """What the operating system says, out of an OSError or a TensorStore error."""
     if isinstance(error, OSError) and error.strerror:
@@ -295,17 +231,3 @@ def _reason(error):
     if code or "RESOURCE_EXHAUSTED" in text:
         return os.strerror(int(code[1]) if code else errno.ENOSPC)
     return text[:200] or type(error).__name__
-
-
-def _plain(value):
-    """JSON's view of a value: tuples are lists."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _brief(value):
-    if isinstance(value, dict) and "name" in value:
-        options = value.get("options", {})
-        return " ".join([value["name"], *(f"{k}={v}" for k, v in options.items())])
-    return str(value)

@@ -1,0 +1,105 @@
+"""What a checkpoint holds of a training: compared with a config, and read back."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from danceflax.errors import UserError
+from danceflax.training.step import TrainState
+
+MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
+
+
+def compare(folder: pathlib.Path, description: Mapping[str, Any]) -> list[str]:
+    """Lines about every setting that is not as it was when a checkpoint was saved.
+
+    Args:
+      folder: of the checkpoint.
+      description: what this training would save.
+
+    Raises:
+      UserError: it is of another model.
+    """
+    saved = json.loads((folder / "config" / "metadata").read_text())
+    for key in MUST_FIT:
+        old, new = saved.get(key), description.get(key)
+        if _plain(old) != _plain(new):
+            raise UserError(
+                f"{folder} holds another {key} ({_brief(old)}) than the config ({_brief(new)}); "
+                "use another --workdir, or the config it was trained with"
+            )
+    return _differences(saved.get("training", {}), description.get("training", {}))
+
+
+def read_state(folder: pathlib.Path, state: TrainState) -> TrainState:
+    """The state that a checkpoint holds, as numpy arrays, in the structure of a fresh one.
+
+    Raises:
+      UserError: it is of another network or another optimizer.
+    """
+    model = _read_tree(folder / "model", state.variables)
+    training = _read_tree(folder / "training", split_state(state)["training"])
+    return state.replace(
+        step=training["step"],
+        params=training.get("params", model["params"]),
+        model_state={key: value for key, value in model.items() if key != "params"},
+        opt_state=training["opt_state"],
+        average=None if state.average is None else model["params"],
+    )
+
+
+def split_state(state: TrainState) -> dict[str, Any]:
+    """What a checkpoint holds: the variables to use the network with, and the rest."""
+    rest = {"step": state.step, "opt_state": state.opt_state}
+    if state.average is not None:
+        rest["params"] = state.params
+    return {"model": state.variables, "training": rest}
+
+
+def _read_tree(path, target):
+    """A saved tree as numpy arrays, whatever devices or processes it was saved from."""
+    handler = ocp.PyTreeCheckpointHandler()
+    wanted = {key: np.shape(x) for key, x in ocp.tree.to_flat_dict(target, sep="/").items()}
+    found = ocp.tree.to_flat_dict(handler.metadata(path).tree, sep="/")
+    found = {key: tuple(x.shape) for key, x in found.items()}
+    for key in sorted(wanted.keys() | found.keys()):
+        old, new = found.get(key, "nothing"), wanted.get(key, "nothing")
+        if old != new:
+            raise UserError(
+                f"{path.parent} does not fit this config's optimizer or network: for {key} it has "
+                f"{old}, expected {new}; use another --workdir, or start from its weights with "
+                "config.init_from"
+            )
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
+    return handler.restore(path, args=ocp.args.PyTreeRestore(item=target, restore_args=as_numpy))
+
+
+def _differences(old, new, prefix="config"):
+    """Lines about every setting that is not as it was."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b, name = _plain(old.get(key)), _plain(new.get(key)), f"{prefix}.{key}"
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _differences(a, b, name)
+        elif a != b:
+            lines.append(f"{name}: {b}, was {a}")
+    return lines
+
+
+def _plain(value):
+    """JSON's view of a value: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _brief(value):
+    if isinstance(value, dict) and "name" in value:
+        options = value.get("options", {})
+        return " ".join([value["name"], *(f"{k}={v}" for k, v in options.items())])
+    return str(value)
