@@ -26,7 +26,7 @@ def main(_):
     config = FLAGS.config
     if FLAGS.replay:
         replay_step(config, FLAGS.replay, make_task)
-    elif config.data.folds and config.data.fold < 0 and not FLAGS.lr_test:
+    elif config.data.get("folds") and config.data.fold < 0 and not FLAGS.lr_test:
         from danceflax.dance.crossvalidate import crossvalidate
 
         crossvalidate(config, FLAGS.workdir)

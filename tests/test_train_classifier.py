@@ -154,3 +154,12 @@ def test_faults_are_one_line(root, tmp_path):
     ):
         status, _, errors = train("pose", root, tmp_path / "run", **changes)
         assert status == 2 and said in errors and errors.count("\n") == 1, errors
+
+
+def test_a_config_of_the_other_side_is_refused(tmp_path):
+    for script, config, other in (
+        ("train_classifier.py", "openpose_coco.py", "train it by train_openpose.py"),
+        ("train_openpose.py", "i3d.py:rgb", "train it by train_classifier.py"),
+    ):
+        status, _, errors = call(script, f"--config=configs/{config}", f"--workdir={tmp_path}/run")
+        assert status == 2 and other in errors and errors.count("\n") == 1, errors
