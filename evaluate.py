@@ -56,12 +56,13 @@ def main(_):
     loaded = load_checkpoint(FLAGS.checkpoint)
     if FLAGS.set and not FLAGS["split"].present:
         FLAGS.split = find_set(loaded[2])["val_split"]
-    output = pathlib.Path(FLAGS.output or f"{FLAGS.checkpoint}/evaluation_{FLAGS.split}.json")
+    name = pathlib.Path(FLAGS.split).stem  # of a split, or of a split file
+    output = pathlib.Path(FLAGS.output or f"{FLAGS.checkpoint}/evaluation_{name}.json")
     is_classifier = "class_names" in loaded[2]
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
     written = [output]
     if is_classifier:
-        written += [output.with_name(f"confusion_{FLAGS.split}{end}") for end in (".csv", ".png")]
+        written += [output.with_name(f"confusion_{name}{end}") for end in (".csv", ".png")]
     elif FLAGS.draw:
         written.append(output.with_suffix(".png"))
     require_free(written, FLAGS.overwrite)
@@ -134,7 +135,7 @@ def evaluate_classifier(model, variables, checkpoint, output):
     print_table(f"{together} on {FLAGS.split} ({len(labels):,} clips)", ("figure", "value"), rows)
     header = ("class", "clips", "precision", "recall", "F1", "most taken for")
     print_table("classes", header, dance.per_class_rows(confusion, names))
-    stem = output.with_name(f"confusion_{FLAGS.split}")
+    stem = output.with_name(f"confusion_{pathlib.Path(FLAGS.split).stem}")
     table, picture = dance.write_confusion(stem, confusion, names)
     console.print(f"written to {table} and {picture}")
     classes = {key: value.tolist() for key, value in dance.per_class(confusion).items()}
