@@ -10,6 +10,7 @@ import threading
 import time
 
 import cv2
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def run(script, monkeypatch):
         return people, jnp.ones((len(images), 1))
 
     monkeypatch.setattr(pose_predict, "make_estimator", lambda *_, **__: estimate)
-    monkeypatch.setattr(pretrained, "load_checkpoint", lambda _: (None, {}, CONFIG))
+    monkeypatch.setattr(pretrained, "load_checkpoint", lambda _: (nn.Dense(1), {}, CONFIG))
 
     def call(*words):
         with flagsaver.flagsaver():
