@@ -32,7 +32,7 @@ def prepare(config, root):
 
 def drawn(source, seed):
     """The indices that the first steps train on, and those that are validated on."""
-    order = TrainingBatches(source, None, BATCH, seed)
+    order = TrainingBatches(source, dict, BATCH, seed)
     return [order.draw(g) for g in range(STEPS * BATCH)]
 
 
@@ -81,7 +81,7 @@ def test_classifiers_train_on_the_clips_of_the_lists(tmp_path):
     source, val = (ClipSource(root, path) for path in paths.values())
     assert (len(source), len(val), len(val.class_names)) == (1169, 293, 16)
     for clips, indices in ((source, drawn(source, config.seed)), (val, validated(val))):
-        for clip in (clips._clips[index] for index in indices):
+        for clip in (clips.clips[index] for index in indices):
             for number in clip.frames.tolist():
                 write_frame(root, f"{clip.dance}/{clip.name}_{number.decode()}.jpg", rng)
     config.data.fps, config.clip.size = 0.0, 32

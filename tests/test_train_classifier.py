@@ -150,7 +150,7 @@ def test_faults_are_one_line(root, tmp_path):
     for changes, said in (
         ({"data.val_split": one}, "has no clip of"),
         ({"data.root": tmp_path / "none"}, "no such data root"),
-        ({"clip.sampling": "dense"}, "choose contiguous or uniform"),
+        ({"clip.sampling": "dense"}, "expected contiguous, uniform"),
     ):
         status, _, errors = train("pose", root, tmp_path / "run", **changes)
         assert status == 2 and said in errors and errors.count("\n") == 1, errors
