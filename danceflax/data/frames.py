@@ -20,6 +20,7 @@ from danceflax.data.root import (
     KEYPOINT_FOLDERS,
     KEYPOINT_SUFFIXES,
     find_folder,
+    match_keypoints,
     open_index,
 )
 from danceflax.errors import UserError
@@ -71,6 +72,7 @@ class LetsDanceSource:
             None if split == "all" else splits.find_split(self.root, split, splits.FRAME_LISTS)
         )
         self.files, self._rows = list_frames(self.root, self.split_file)
+        self._codes = match_keypoints(self.root, self.files)
         if not len(self.files):
             raise UserError(
                 f"{self.split_file or self.root / self.frame_folder}: the split is empty; none of "
@@ -87,7 +89,7 @@ class LetsDanceSource:
         """Reads record `index`. Raises BadSampleError: its image or keypoints cannot be read."""
         file = self.files[index].decode()
         image_path = find_image(f"{self.root}/{self.frame_folder}/{file}")
-        keypoint_path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
+        keypoint_path = self._find_keypoints(index, file)
         image = read_image(image_path, self._where(index, image_path))
         where = self._where(index, keypoint_path)
         people, joints = read_keypoints(keypoint_path, where, self.min_confidence)
@@ -98,8 +100,15 @@ class LetsDanceSource:
     def count_people(self, index: int) -> int:
         """How many people record `index` has; reads no image. Raises BadSampleError."""
         file = self.files[index].decode()
-        path = find_keypoints(f"{self.root}/{self.keypoint_folder}", file)
+        path = self._find_keypoints(index, file)
         return len(read_keypoints(path, self._where(index, path))[0])
+
+    def _find_keypoints(self, index, file):
+        """The frame's keypoint file: as the index knows it, else by looking."""
+        folder = f"{self.root}/{self.keypoint_folder}"
+        if code := self._codes[index]:
+            return f"{folder}/{os.path.splitext(file)[0]}{KEYPOINT_SUFFIXES[code - 1]}"
+        return find_keypoints(folder, file)
 
     def _where(self, index, path):
         row = self._rows[index]

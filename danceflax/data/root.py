@@ -44,9 +44,14 @@ def open_index(root: str | os.PathLike) -> Index:
     Raises:
       UserError: there is no such root, or it has no folder of frames.
     """
+    return read_index(root) or scan_root(root)[0]
+
+
+def read_index(root: str | os.PathLike) -> Index | None:
+    """A root's index file; None if there is none, or it does not hold any more."""
     path = pathlib.Path(root) / NAME
     if not path.exists():
-        return scan_root(root)[0]
+        return None
     reason = "is damaged or no index"
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -63,7 +68,21 @@ def open_index(root: str | os.PathLike) -> Index:
         "%s: %s, so the root is scanned; renew it by `python prepare_data.py index --root=%s`",
         path, reason, root,
     )  # fmt: skip
-    return scan_root(root)[0]
+    return None
+
+
+def match_keypoints(
+    root: str | os.PathLike, files: Shaped[np.ndarray, " N"]
+) -> UInt8[np.ndarray, " N"]:
+    """Of each frame `<dance>/<file>` the code of its keypoint file (see `Index`) by the root's
+    index file; 0 where that does not say."""
+    index = read_index(root)
+    if index is None:
+        return np.zeros(len(files), np.uint8)
+    order = np.argsort(index.files)
+    place = np.searchsorted(index.files, files, sorter=order).clip(max=len(order) - 1)
+    there = order[place]
+    return np.where(index.files[there] == files, index.keypoints[there], 0).astype(np.uint8)
 
 
 def write_index(root: str | os.PathLike) -> Index:
@@ -102,7 +121,7 @@ def _is_image(name):
 
 
 def list_interrupted(root: str | os.PathLike) -> list[pathlib.Path]:
-    """Notes of clips whose extraction was begun and not finished (`video/extract.py`)."""
+    """Notes of clips whose extraction was begun and not finished (`prepare/frames.py`)."""
     return sorted(pathlib.Path(root).glob("extracted/*/*.partial"))
 
 

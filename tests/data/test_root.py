@@ -93,3 +93,17 @@ def test_faults_of_a_root(tmp_path):
     note.touch()
     with pytest.raises(UserError, match=r"abcdefghijk_000\.partial.*interrupted.*frames again"):
         require_whole(tmp_path)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_the_index_knows_is_not_looked_for(known, tmp_path, monkeypatch):
+    names = make_root(tmp_path, num_frames=4)
+    path = (tmp_path / "keypoints" / names[2]).with_suffix(".json")
+    path.rename(path.with_name(path.stem + "_keypoints.json"))
+    if known:
+        write_index(tmp_path)
+    looked, exists = [], os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda p: looked.append(str(p)) or exists(p))
+    source = LetsDanceSource(tmp_path, "train", COCO18)
+    assert all(len(source[i]["people"]) == 1 for i in range(4))
+    assert any("/keypoints/" in p for p in looked) != known
