@@ -20,6 +20,7 @@ from jaxtyping import install_import_hook
 # Shapes and types in signatures are checked in every call, in this process.
 install_import_hook("danceflax", "typecheck.check")
 
+from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
 
 
@@ -55,6 +56,16 @@ def make_root(root, num_frames=12, size=(90, 160), dance="tango", people=1, seed
         (root / "keypoints" / name).with_suffix(".json").write_text(letsdance_json(points))
     write_split(root / "pose_training_split" / "train.csv", names)
     return names
+
+
+def make_video(path, num_frames=24, fps=24, size=(96, 160), times=None):
+    """A video whose frame i is of grey 10 i, modulo 250."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, fps) as video:
+        for i in range(num_frames):
+            frame = np.full((*size, 3), 10 * i % 250, np.uint8)
+            video.write(frame, None if times is None else times[i])
+    return path
 
 
 def write_split(path, names, prefix="data/letsdance/frames/"):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -83,6 +84,19 @@ def write_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def hold_file(path: str | os.PathLike) -> Iterator[None]:
+    """A block that one process at a time is in, of all that give this path; the others wait. The
+    file is made, and may be removed in the block. A process that is killed holds nothing."""
+    while True:
+        with open(path, "a") as file:
+            with contextlib.suppress(OSError):  # a file system that knows no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.exists(path) and os.path.samefile(file.fileno(), path):
+                yield
+                return
 
 
 def remove_leftovers(folder: str | os.PathLike, deep: bool = False) -> None:

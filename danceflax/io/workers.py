@@ -1,4 +1,4 @@
-"""One function over many tasks, in processes, with progress."""
+"""One function over many tasks, in processes or on a cluster, with progress."""
 
 import concurrent.futures
 import contextlib
@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 
 from danceflax.errors import UserError
+from danceflax.io.cluster import map_cluster
 
 
 def run_tasks(
@@ -19,6 +20,7 @@ def run_tasks(
     tasks: Iterable,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    scheduler: str = "",
 ) -> Iterator:
     """Yields function(task) for each task, in order.
 
@@ -26,13 +28,20 @@ def run_tasks(
       function, tasks: of module level and plain data, for the processes are fresh ones.
       workers: processes, by default one a CPU core; with 1 the work is done here.
       progress: called as progress(done, total) after each task.
+      scheduler: address of a Dask cluster that does the work instead of processes here.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers={workers}: expected 1 or more processes")
+    if workers is not None and scheduler:
+        raise UserError("--workers is for processes here, --scheduler for a cluster; give one")
     tasks = list(tasks)
     if progress:
         progress(0, len(tasks))
-    for done, result in enumerate(_results(function, tasks, workers), 1):
+    if scheduler:
+        results = map_cluster(function, tasks, scheduler)
+    else:
+        results = _results(function, tasks, workers)
+    for done, result in enumerate(results, 1):
         if progress:
             progress(done, len(tasks))
         yield result

@@ -44,6 +44,7 @@ def run(
     training: str = "",
     max_bad_fraction: float = 0.01,
     workers: int | None = None,
+    scheduler: str = "",
 ) -> int:
     """Lists every fault of a root and its splits, and says for which trainings it is fit.
 
@@ -60,13 +61,14 @@ def run(
       training: pose, keypoints or rgb: what the exit status is about.
       max_bad_fraction: as config.data.max_bad_fraction.
       workers: processes; by default one a core.
+      scheduler: address of a Dask cluster to do the work instead, see data/README.md.
     """
     if training and training not in findings.TRAININGS:
         raise UserError(f"--training={training}: choose {', '.join(findings.TRAININGS)}")
     require_free([output] if output else [], overwrite)
     found, tasks = findings.Findings(), plan_check(root)
     with show_progress("checking", f"times {CHUNK} frames") as progress:
-        results = run_tasks(check_frames, tasks, workers, progress)
+        results = run_tasks(check_frames, tasks, workers, progress, scheduler)
         for task, result in zip(tasks, results, strict=True):
             found.add(task, result)
     found.faults += check_splits(root)
@@ -99,7 +101,7 @@ def plan_check(root: str | os.PathLike) -> list[Task]:
         raise UserError(f"{root}: there is no frame in {folders[0]}/<dance>")
     files, codes = index.files.tolist(), index.keypoints.tolist()
     return [
-        Task(str(root), *folders, files[i : i + CHUNK], codes[i : i + CHUNK])
+        Task(os.path.abspath(root), *folders, files[i : i + CHUNK], codes[i : i + CHUNK])
         for i in range(0, len(files), CHUNK)
     ]
 

@@ -30,7 +30,13 @@ from danceflax.io.workers import run_tasks
 NOTE = "flow.json"
 
 
-def run(root: str, method: str = "dis", short_side: int = 256, workers: int | None = None) -> int:
+def run(
+    root: str,
+    method: str = "dis",
+    short_side: int = 256,
+    workers: int | None = None,
+    scheduler: str = "",
+) -> int:
     """Computes the optical flow from each frame of a root to the next, for the flow classifiers.
 
     python prepare_data.py flow --root=data/letsdance
@@ -44,12 +50,13 @@ def run(root: str, method: str = "dis", short_side: int = 256, workers: int | No
       method: dis, farneback or tvl1.
       short_side: pixels that larger frames shrink to; 0: none.
       workers: processes; by default one a core.
+      scheduler: address of a Dask cluster to do the work instead, see data/README.md.
     """
     folder, files = find_folder(root, FRAME_FOLDERS), open_index(root).files
     tasks = plan_flow(root, folder, files, method, short_side)
     remove_leftovers(pathlib.Path(root, "flow"), deep=True)
     with show_progress("computing flow", "clips") as progress:
-        results = list(run_tasks(compute_clip, tasks, workers, progress))
+        results = list(run_tasks(compute_clip, tasks, workers, progress, scheduler))
     console.print(f"{root}/flow: {sum(count for count, _ in results):,} files written")
     return print_faults(message for _, messages in results for message in messages)
 
@@ -91,7 +98,8 @@ def plan_flow(
     for file in files.tolist():
         clips.setdefault(file.rpartition(b"_")[0], []).append(file.decode())
     return [
-        Task(str(root), frame_folder, tuple(found), method, short_side) for found in clips.values()
+        Task(os.path.abspath(root), frame_folder, tuple(found), method, short_side)
+        for found in clips.values()
     ]
 
 

@@ -21,7 +21,7 @@ import cv2
 from danceflax.data.clip_table import ClipNote, add_clips
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults, show_progress, summarise
-from danceflax.io.files import write_json
+from danceflax.io.files import hold_file, write_json
 from danceflax.io.images import encode_image, shrink_size
 from danceflax.io.listing import count_key, list_folder
 from danceflax.io.videos import VIDEO_SUFFIXES, read_video
@@ -41,6 +41,7 @@ def run(
     short_side: int = 0,
     quality: int = 95,
     workers: int | None = None,
+    scheduler: str = "",
 ) -> int:
     """Extracts the frames of videos into a root, in parallel; goes on where it was interrupted.
 
@@ -61,19 +62,20 @@ def run(
       short_side: pixels that larger frames shrink to; 0: none.
       quality: of the JPEGs, 1 to 100.
       workers: processes; by default one a core.
+      scheduler: address of a Dask cluster to do the work instead, see data/README.md.
     """
     tasks, others = plan_extraction(videos, root, dance, fps, short_side, quality, cut)
     print_faults(summarise(others), "passed over")
-    return print_faults(extract(tasks, root, workers))
+    return print_faults(extract(tasks, root, workers, scheduler))
 
 
 def extract(
-    tasks: Sequence["Task"], root: str | os.PathLike, workers: int | None = None
+    tasks: Sequence["Task"], root: str | os.PathLike, workers: int | None, scheduler: str
 ) -> list[str]:
-    """Does tasks, takes their clips into ROOT/clips.csv and says how many they are. Returns
-    messages about videos that could not be read."""
+    """Does tasks (see `run_tasks`), takes their clips into ROOT/clips.csv and says how many they
+    are. Returns messages about videos that could not be read."""
     with show_progress("extracting", "videos") as progress:
-        results = list(run_tasks(extract_clips, tasks, workers, progress))
+        results = list(run_tasks(extract_clips, tasks, workers, progress, scheduler))
     clips = {clip: note for result in results for clip, note in result.clips.items()}
     add_clips(root, clips)
     frames = sum(result.frames for result in results)
@@ -151,7 +153,8 @@ def plan_extraction(
             raise UserError(f"{path} and {other}: both would become {name_clip(name)}; rename one")
         paths[of, name_clip(name)] = path
         source = f"{of}/{name}{path.suffix}"
-        tasks.append(Task(str(path), source, str(root), of, name, fps, cut, short_side, quality))
+        where = (str(path.absolute()), source, os.path.abspath(root))  # for any machine
+        tasks.append(Task(*where, of, name, fps, cut, short_side, quality))
     if not tasks:
         known = " ".join(VIDEO_SUFFIXES)
         raise UserError(f"{videos}: holds no video; expected files ending in {known}")
@@ -182,32 +185,21 @@ def extract_clips(task: Task) -> Extraction:
         "video": os.path.basename(task.video), "bytes": os.path.getsize(task.video),
         "fps": task.fps, "cut": task.cut, "short_side": task.short_side, "quality": task.quality,
     }  # fmt: skip
-    if note.exists():
-        made = json.loads(note.read_text())
-        if {key: made.get(key) for key in settings} != settings:
-            return Extraction(
-                {},
-                0,
-                f"{note}: made from another video or with other settings; remove the frames of its "
-                "clips and this file, or write to another root",
-            )
-        return _describe(task, made)
     folder = pathlib.Path(task.root, "frames", task.dance)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        if partial.exists():
-            _remove_clips(folder, partial)
-        partial.touch()
-        try:
-            made = _write_frames(task, folder, partial)
-        except UserError as error:
-            _remove_clips(folder, partial)
-            return Extraction({}, 0, str(error))
-        write_json(note, settings | made)
-        partial.unlink()
+        if not note.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            with hold_file(partial):  # a cluster that lost sight of a machine does its task again
+                if not note.exists() and (fault := _write_clips(task, folder, partial, settings)):
+                    return Extraction({}, 0, fault)
+        partial.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{task.root}: cannot be written: {error.strerror or error}") from None
+    made = json.loads(note.read_text())
+    if {key: made.get(key) for key in settings} != settings:
+        fault = "made from another video or with other settings; remove the frames of its clips and"
+        return Extraction({}, 0, f"{note}: {fault} this file, or write to another root")
     return _describe(task, made)
 
 
@@ -226,6 +218,20 @@ def _describe(task, made):
     }
     frames = sum(len(entry["numbers"]) for entry in made["clips"].values())
     return Extraction(notes, frames, loss=made["loss"])
+
+
+def _write_clips(task, folder, partial, settings):
+    """Writes the frames and then the note, in place of what an interrupted attempt has left; what
+    is wrong with the video, or None."""
+    _remove_clips(folder, partial)
+    try:
+        made = _write_frames(task, folder, partial)
+    except UserError as error:
+        _remove_clips(folder, partial)
+        partial.unlink()
+        return str(error)
+    write_json(note_of(task), settings | made)
+    return None
 
 
 def _write_frames(task, folder, partial):
@@ -286,8 +292,8 @@ def _list_frames(folder, clip):
 
 
 def _remove_clips(folder, partial):
-    """Removes the frames of the clips that a `.partial` lists, and it."""
+    """Removes the frames of the clips that a `.partial` lists."""
     for clip in partial.read_text(encoding="utf-8").splitlines():
         for path in list(_list_frames(folder, clip)):
             path.unlink()
-    partial.unlink()
+    partial.write_text("")

@@ -48,6 +48,7 @@ def run(
     short_side: int = 0,
     quality: int = 95,
     workers: int | None = None,
+    scheduler: str = "",
 ) -> int:
     """Imports OpenPose JSON and the images or videos it is of into a root.
 
@@ -69,7 +70,8 @@ def run(
       cut: seconds that videos are cut into clips of; 0 makes one clip of each.
       short_side: pixels that larger frames shrink to; 0: none.
       quality: of the JPEGs, 1 to 100.
-      workers: processes; by default one a core.
+      workers: processes that extract frames; by default one a core.
+      scheduler: address of a Dask cluster to extract them instead, see data/README.md.
     """
     found, others = list_keypoints(json)
     for name in ("frames", "keypoints"):
@@ -78,7 +80,7 @@ def run(
     if videos:
         options = (dance, fps, short_side, quality, cut)
         tasks, passed = extraction.plan_extraction(videos, root, *options)
-        faults = extraction.extract(tasks, root, workers)
+        faults = extraction.extract(tasks, root, workers, scheduler)
         results = [
             import_extracted(root, task.dance, task.name, found.get(task.name, {}))
             for task in tasks

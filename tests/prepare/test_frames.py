@@ -1,4 +1,5 @@
 import collections
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from conftest import make_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,20 +18,9 @@ from danceflax.data.clips import ClipSource
 from danceflax.data.frames import list_frames
 from danceflax.data.splits import group_frames, split_clip
 from danceflax.errors import UserError
-from danceflax.io.videos import VideoWriter
 from danceflax.prepare import frames, split
 from danceflax.prepare.frame_times import number_frames, pick_frames
 from danceflax.prepare.split_report import find_leaks
-
-
-def make_video(path, num_frames=24, fps=24, size=(96, 160), times=None):
-    """A video whose frame i is of grey 10 i, modulo 250."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, fps) as video:
-        for i in range(num_frames):
-            frame = np.full((*size, 3), 10 * i % 250, np.uint8)
-            video.write(frame, None if times is None else times[i])
-    return path
 
 
 def extract_all(*args, **options):
@@ -216,6 +207,19 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
     assert len(read_levels(root, "tango")[0]) == 16
     assert os.stat(root / "frames" / "tango" / "clip0_000_0001.jpg").st_mtime_ns == before
     assert not list(root.glob("extracted/*/*.partial"))
+
+
+def test_attempts_at_the_same_video_wait_for_each_other(tmp_path, monkeypatch):
+    make_video(tmp_path / "in" / "tango" / "clip.webm")
+    (task,) = frames.plan_extraction(tmp_path / "in", tmp_path / "out")[0]
+    write, written = frames._write_frames, []
+    monkeypatch.setattr(frames, "_write_frames", lambda *a: (written.append(1), write(*a))[1])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(frames.extract_clips, [task] * 4))
+    assert made == made[:1] * 4 and made[0].frames == 24 and not made[0].fault
+    assert len(written) == 1
+    assert len(read_levels(tmp_path / "out", "tango")[0]) == 24
+    assert [path.name for path in (tmp_path / "out/extracted/tango").iterdir()] == ["clip.json"]
 
 
 def test_a_video_without_frames_is_reported_and_leaves_nothing(tmp_path):

@@ -33,6 +33,7 @@ def run(
     size: tuple[int, ...] = (256, 256),
     people: int = 4,
     workers: int | None = None,
+    scheduler: str = "",
 ) -> None:
     """Renders dancing figures with exact keypoints: a whole Let's Dance root, made up.
 
@@ -48,6 +49,7 @@ def run(
       size: width,height in pixels.
       people: most dancers in a picture, 1 to 4.
       workers: processes; by default one a core.
+      scheduler: address of a Dask cluster to do the work instead, see data/README.md.
     """
     if len(clips) != len(CLIPS_PER_DANCE) or len(size) != 2:
         raise UserError("expected --clips=TRAIN,VAL,TEST and --size=WIDTH,HEIGHT")
@@ -62,6 +64,7 @@ def run(
             max_people=people,
             workers=workers,
             progress=progress,
+            scheduler=scheduler,
         )
     console.print(f"written to {root}")
 
@@ -77,11 +80,12 @@ def write_dataset(
     max_people: int = 4,
     workers: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    scheduler: str = "",
 ) -> pathlib.Path:
     """Renders a set of dance clips: frames, keypoints and both kinds of split files.
 
     Every clip has dancers, clothes, a place and a camera of its own, so the splits share none. The
-    files are functions of the arguments (workers apart). The set appears under `root` when it is
+    files are functions of the arguments (who works apart). The set appears under `root` when it is
     complete; until then it grows in `<root>.partial`.
 
         frames/<dance>/<clip>_<frame>.jpg, keypoints/<dance>/<clip>_<frame>.json
@@ -97,6 +101,7 @@ def write_dataset(
       max_people: at most this many dancers in a picture, 1 to 4.
       workers: processes; by default one a CPU core.
       progress: called as progress(done, total) after every clip.
+      scheduler: address of a Dask cluster that renders instead.
 
     Returns:
       The root.
@@ -125,7 +130,7 @@ def write_dataset(
         for folder in ("frames", "keypoints"):
             for dance in DANCES:
                 (partial / folder / dance).mkdir(parents=True)
-        collections.deque(run_tasks(_write_clip, tasks, workers, progress), maxlen=0)
+        collections.deque(run_tasks(_write_clip, tasks, workers, progress, scheduler), maxlen=0)
         _write_splits(partial, root.name, arguments, jobs)
         write_json(partial / "synthetic.json", arguments)
     return root

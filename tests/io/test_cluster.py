@@ -1,0 +1,134 @@
+"""Tasks on a Dask cluster: two worker processes on this machine."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import make_video
+
+from danceflax.cli.commands import run_commands
+from danceflax.io import cluster as cluster_module
+
+distributed = pytest.importorskip("distributed", reason="the extra danceflax[cluster] is missing")
+
+ROOT = pathlib.Path(__file__).parents[2]
+COMMANDS = {"frames": "danceflax.prepare.frames"}
+VIDEOS, FRAMES = 6, 200
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """A folder with videos, `in`, and what is made of them without a cluster, `local`."""
+    folder = tmp_path_factory.mktemp("cluster")
+    for i in range(VIDEOS):
+        make_video(folder / "in" / "tango" / f"clip{i}.mp4", FRAMES, size=(192, 320))
+    assert run(f"--videos={folder}/in", f"--root={folder}/local", "--workers=2") == 0
+    return folder
+
+
+def run(*words):
+    return run_commands("", COMMANDS, ["frames", *words])
+
+
+def start(cluster, folder, root):
+    """The process of a command, once a worker is in the middle of a video."""
+    words = ["frames", f"--videos={folder}/in", f"--root={root}"]
+    process = subprocess.Popen(
+        [sys.executable, "prepare_data.py", *words, f"--scheduler={cluster.scheduler_address}"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: any(root.glob("frames/tango/*.jpg")))
+    return process
+
+
+def wait_for(holds):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def read_files(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_cluster_writes_the_same_files(cluster, local, monkeypatch):
+    monkeypatch.chdir(local)  # which is not where the workers are
+    done = run("--videos=in", "--root=same", f"--scheduler={cluster.scheduler_address}")
+    assert done == 0
+    assert read_files(local / "same") == read_files(local / "local")
+    assert len(read_files(local / "same")) == VIDEOS * (FRAMES + 1) + 1
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(cluster, local):
+    root = local / "killed"
+    process = start(cluster, local, root)
+    workers = [nanny.pid for nanny in cluster.workers.values()]
+
+    def are_stopped_in_the_middle():
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        if len(list(root.glob("extracted/tango/*.partial"))) == 2:
+            return True
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_for(are_stopped_in_the_middle)
+    os.kill(workers[0], signal.SIGKILL)
+    os.kill(workers[1], signal.SIGCONT)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    assert read_files(root) == read_files(local / "local")
+    wait_for(lambda: all(nanny.pid for nanny in cluster.workers.values()))
+    assert {nanny.pid for nanny in cluster.workers.values()} != set(workers)
+
+
+def test_an_interrupt_cancels_what_has_not_begun(cluster, local):
+    root = local / "stopped"
+    process = start(cluster, local, root)
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=20)[1]
+    assert process.returncode == 143
+    assert error == "stopped by SIGTERM; the same command goes on, or starts clean\n"
+    wait_for(lambda: not cluster.scheduler.tasks and not any(root.glob("extracted/*/*.partial")))
+    assert len(list(root.glob("extracted/*/*.json"))) < VIDEOS
+    assert run(f"--videos={local}/in", f"--root={root}", "--workers=1") == 0
+    assert read_files(root) == read_files(local / "local")
+
+
+@pytest.mark.parametrize(
+    "case, message",
+    [
+        ("dead", "no Dask scheduler answers: Timed out trying to connect to tcp://127.0.0.1:9"),
+        ("no port", "--scheduler=127.0.0.1: expected HOST:PORT of a Dask scheduler"),
+        ("absent", "--scheduler needs Dask: pip install 'danceflax[cluster]'"),
+        ("both", "--workers is for processes here, --scheduler for a cluster; give one"),
+        ("of a worker", "/root: cannot be written: "),
+    ],
+)
+def test_faults_are_one_line(case, message, cluster, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(cluster_module, "PATIENCE", 1)
+    if case == "absent":
+        monkeypatch.setitem(sys.modules, "distributed", None)
+    make_video(tmp_path / "in" / "tango" / "clip.mp4", 3)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "frames").touch()
+    address = {"dead": "127.0.0.1:9", "no port": "127.0.0.1"}.get(case, cluster.scheduler_address)
+    words = [f"--videos={tmp_path}/in", f"--root={tmp_path}/root", f"--scheduler={address}"]
+    capfd.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        run(*words, *(["--workers=2"] if case == "both" else []))
+    lines = [line for line in capfd.readouterr().err.splitlines() if "distributed" not in line]
+    assert len(lines) == 1 and message in lines[0], lines
