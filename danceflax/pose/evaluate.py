@@ -152,6 +152,23 @@ def _image_mask(mask, to_image, stride):
     )
 
 
+def make_evaluation(
+    apply: Callable, skeleton: Skeleton, config: ConfigDict, loss: Callable
+) -> tuple[Callable, Callable]:
+    """(`make_eval_step` by the config's `decode` and `eval`, mapped over devices; its decoder)."""
+    decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
+    estimate = make_estimator(
+        apply,
+        skeleton,
+        decode,
+        stride=STRIDE,
+        flip=config.eval.flip,
+        scales=config.eval.scales,
+        rotations=config.eval.rotations,
+    )
+    return devices.map_inference(make_eval_step(estimate, loss)), decode
+
+
 def evaluate_split(
     model: nn.Module,
     variables: Mapping[str, Any],
@@ -187,18 +204,8 @@ def evaluate_split(
         max_bad_fraction=data.max_bad_fraction,
     )
     apply = on_images(model, checkpoint["normalisation"])
-    decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
-    estimate = make_estimator(
-        apply,
-        skeleton,
-        decode,
-        stride=STRIDE,
-        flip=config.eval.flip,
-        scales=config.eval.scales,
-        rotations=config.eval.rotations,
-    )
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
-    eval_step = devices.map_inference(make_eval_step(estimate, loss))
+    eval_step, _ = make_evaluation(apply, skeleton, config, loss)
     metrics, images = evaluate_batches(
         eval_step, devices.replicate(variables), batches, skeleton, source.annotations
     )

@@ -15,16 +15,14 @@ from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.models.registry import create_model, describe
 from danceflax.pose.augment import augment, letterbox
-from danceflax.pose.decode import make_decoder
 from danceflax.pose.draw import make_panel
 from danceflax.pose.evaluate import (
     evaluate_batches,
     evaluate_loss,
-    make_eval_step,
+    make_evaluation,
     make_loss_step,
 )
 from danceflax.pose.loss import make_loss
-from danceflax.pose.predict import make_estimator
 from danceflax.training import devices
 from danceflax.training.pretrained import refuse_random, start_from
 from danceflax.training.task import Read, Task, Work
@@ -95,17 +93,7 @@ def make_task(config: ConfigDict) -> Task:
                 evaluate_loss(step, variables, batches, gather),
                 None,
             )
-        decode = make_decoder(skeleton, stride=STRIDE, **config.decode)
-        estimate = make_estimator(
-            apply,
-            skeleton,
-            decode,
-            stride=STRIDE,
-            flip=config.eval.flip,
-            scales=config.eval.scales,
-            rotations=config.eval.rotations,
-        )
-        step = devices.map_inference(make_eval_step(estimate, running_loss))
+        step, decode = make_evaluation(apply, skeleton, config, running_loss)
         draw = make_panel(apply, decode, skeleton, config.eval.pictures, **targets)
 
         def validate(variables, batches, annotations):
