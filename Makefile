@@ -48,7 +48,7 @@ parity: .venv/parity
 	touch $@
 
 test: parity
-	DANCEFLAX_OPENCV4_PYTHON=$(CURDIR)/.venv/opencv4/bin/python $(BIN)/pytest
+	DANCEFLAX_OPENCV4_PYTHON=$(CURDIR)/.venv/opencv4/bin/python $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 # Mutated files for every reader, a minute each.
 fuzz: install

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 from danceflax.cli import fields
+from danceflax.cli.compilation import keep_programs
 from danceflax.errors import UserError
 from danceflax.io.console import errors
 
@@ -26,6 +27,7 @@ _groups: dict[str, tuple[str, ...]] = {}  # title -> names of flags
 def run(main: Callable, doc: str) -> None:
     """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
+    keep_programs()
     app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: _parse(argv, doc))
 
 

@@ -1,0 +1,38 @@
+"""Compiled programs stay on disk: the next start of a script need not compile them again."""
+
+import os
+import pathlib
+import platform
+import zlib
+from collections.abc import MutableMapping
+
+SIZE = 2 << 30  # bytes; the programs unused for longest go first
+
+
+def keep_programs(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Lets JAX, which is to be imported later, keep what it compiles in the user's cache folder.
+
+    What the user says of it by JAX's own variables holds: JAX_COMPILATION_CACHE_DIR is another
+    place, JAX_ENABLE_COMPILATION_CACHE=false turns it off. A folder that cannot be written is none.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in environment:
+        return
+    cache = environment.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    folder = pathlib.Path(cache, "danceflax", f"xla-{name_machine()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    if os.access(folder, os.W_OK):
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(SIZE))
+
+
+def name_machine() -> str:
+    """A name for machines whose processors can run the same programs: homes may be shared."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    features = [line for line in lines if line.startswith(("flags", "Features"))] or lines
+    return f"{platform.machine()}-{zlib.crc32(features[0].encode()):08x}"

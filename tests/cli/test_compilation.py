@@ -1,0 +1,41 @@
+"""Where compiled programs stay."""
+
+import os
+import subprocess
+import sys
+
+from danceflax.cli.compilation import keep_programs, name_machine
+
+
+def test_the_users_own_settings_hold(tmp_path):
+    own = {"JAX_COMPILATION_CACHE_DIR": "elsewhere", "XDG_CACHE_HOME": str(tmp_path)}
+    before = dict(own)
+    keep_programs(own)
+    assert own == before and not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_none(tmp_path):
+    (tmp_path / "danceflax").write_text("a file in its place")
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    keep_programs(environment)
+    assert environment == {"XDG_CACHE_HOME": str(tmp_path)}
+
+
+def test_what_a_process_compiled_the_next_reads(tmp_path):
+    program = (
+        "from danceflax.cli.compilation import keep_programs; keep_programs(); import jax\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "from jax._src import monitoring\n"
+        "monitoring.register_event_listener(lambda event, **_: print(event))\n"
+        "jax.jit(lambda x: x * 2 + 1)(3.0)"
+    )
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    command = [sys.executable, "-c", program]
+    said = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert "cache_misses" in said[0] and "cache_hits" not in said[0]
+    assert "cache_hits" in said[1] and "cache_misses" not in said[1]
+    assert list((tmp_path / "danceflax" / f"xla-{name_machine()}").glob("*-cache"))
