@@ -54,7 +54,7 @@ def collect_matches(evaluator: Any, image_ids: list) -> Matches:
 
 
 def weighted_precision(matches: Matches, weights: Int[np.ndarray, " I"]) -> dict[str, float]:
-    """{"AP", "AP50", "AP75", "APM", "APL", "AP96-192", "AP192+", "AR"} where image n counts
+    """The ten figures of pycocotools, and "AP96-192", "AP192+", ..., where image n counts
     `weights[n]` times; nan where nobody is of that size."""
     own, result = weights[matches.images], {}
     right = np.cumsum(matches.right * own, -1)
@@ -62,14 +62,16 @@ def weighted_precision(matches: Matches, weights: Int[np.ndarray, " I"]) -> dict
     for size, name in enumerate(SIZES.values()):
         people = matches.labelled[size] @ weights
         if not people:
-            result[f"AP{name}"] = np.nan
+            result |= {f"AP{name}": np.nan, f"AR{name}": np.nan}
             continue
         found = [_precision(r, w, people) for r, w in zip(right[size], wrong[size], strict=True)]
         precision = np.array(found)
         result[f"AP{name}"] = float(precision.mean())
+        recall = right[size, :, -1] / people if len(own) else np.zeros(len(precision))
+        result[f"AR{name}"] = float(recall.mean())
         if not size:
             result |= {"AP50": float(precision[0].mean()), "AP75": float(precision[5].mean())}
-            result["AR"] = float((right[0, :, -1] / people).mean()) if len(own) else 0.0
+            result |= {"AR50": float(recall[0]), "AR75": float(recall[5])}
     return result
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bokeh.core.properties import value
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, FactorRange, Legend, LegendItem, Whisker
+from bokeh.models import ColumnDataSource, FactorRange, Legend, LegendItem, Range1d, Whisker
 from bokeh.palettes import Category20_20
 from bokeh.plotting import figure
 from bokeh.resources import Resources
@@ -45,7 +45,9 @@ def draw_bars(
 ) -> Any:
     """A chart of a bar a name and run, {run: (values, intervals)}."""
     factors = [(name, run) for name in names for run in runs] if len(runs) > 1 else list(names)
-    chart = _figure("", label, x_range=FactorRange(*factors), tooltips=[("", "@x"), (label, "@y")])
+    options = dict(sizing_mode="fixed", width=min(1000, 160 + 90 * len(factors)), height=260)
+    options |= dict(x_range=FactorRange(*factors), tooltips=[("", "@x"), (label, "@y")])
+    chart = _figure("", label, **options)
     for number, (run, (values, intervals)) in enumerate(runs.items()):
         x = [(name, run) for name in names] if len(runs) > 1 else list(names)
         low, high = zip(*intervals, strict=True)
@@ -53,7 +55,7 @@ def draw_bars(
         chart.vbar("x", top="y", width=0.7, color=PALETTE[number], source=data)
         whisker = Whisker(base="x", lower="low", upper="high", source=data)
         chart.add_layout(whisker)
-    chart.y_range.start = 0
+    chart.y_range = Range1d(0, 1)
     return chart
 
 

@@ -45,7 +45,7 @@ def write_report(
     names, found = name_runs(runs), [run.result for run in runs]
     check_alike(runs)
     measures = [make_measure(evaluation, skeleton) for evaluation in found]
-    groups = np.arange(len(found[0].images))
+    groups = range(len(found[0].images))
     intervals = find_intervals(measures, groups)
     figures = {name: run.metrics for name, run in zip(names, found, strict=True)}
     header, rows = figure_table(figures, intervals)
