@@ -176,11 +176,11 @@ def evaluate_classifier(model, variables, checkpoint, output):
         from danceflax.report.dance import Run, write_report
 
         result = metrics, answers._replace(probabilities=probabilities)
-        runs = [Run(together, (model, variables, checkpoint), config, result)]
+        runs = [Run(together, FLAGS.checkpoint, (model, variables, checkpoint), config, result)]
         if FLAGS.compare:
             other = load_checkpoint(FLAGS.compare)
             config, metrics_there, found, _ = classify(*other)
-            runs.append(Run(FLAGS.compare, other, config, (metrics_there, found)))
+            runs.append(Run(FLAGS.compare, FLAGS.compare, other, config, (metrics_there, found)))
         write_report(FLAGS.report, runs, source, settings)
     return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
 
@@ -234,10 +234,12 @@ def evaluate_pose(model, variables, checkpoint, output):
         from danceflax.report.pose import Run, write_report
         from danceflax.training.pretrained import load_checkpoint
 
-        runs = [Run(FLAGS.checkpoint, (model, variables, checkpoint), config, found)]
+        runs = [
+            Run(FLAGS.checkpoint, FLAGS.checkpoint, (model, variables, checkpoint), config, found)
+        ]
         if FLAGS.compare:
             other = load_checkpoint(FLAGS.compare)
-            runs.append(Run(FLAGS.compare, other, *measure(*other)[:2]))
+            runs.append(Run(FLAGS.compare, FLAGS.compare, other, *measure(*other)[:2]))
         write_report(FLAGS.report, runs, source, settings)
     return {"metrics": metrics, "settings": settings}
 

@@ -57,7 +57,7 @@ def diagnose(
     counts = np.zeros((skeleton.num_joints, len(KINDS)), int)
     areas = person_area(people_true)
     for i, k in pairs:
-        kinds = judge_person(people_true, people_pred[k], i, areas[i], skeleton)
+        kinds = judge_person(people_true, people_pred[k], i, float(areas[i]), skeleton)
         labelled = people_true[i, :, 2] > 0
         counts[np.flatnonzero(labelled), kinds[labelled]] += 1
     taken = {k for _, k in pairs}

@@ -135,7 +135,7 @@ def draw_pck(found: Mapping[str, Evaluation], skeleton: Skeleton) -> Any:
         for k, (joint, curve) in enumerate(pck_curves(evaluation, skeleton).items()):
             label = joint.replace("_", " ") + (f" ({name})" if len(found) > 1 else "")
             colour = "#000000" if joint == "all" else charts.choose_colour(k - 1)
-            lines.append((label, REACHES, curve, colour, charts.DASHES[number]))
+            lines.append((label, REACHES.tolist(), curve.tolist(), colour, charts.DASHES[number]))
     labels = ("distance, torso lengths", "share of joints found")
     return charts.draw_lines(lines, labels, height=420)
 
@@ -183,7 +183,7 @@ def diagnosis_section(
             j.replace("_", " ") for j, there in zip(skeleton.joints, known, strict=True) if there
         ]
         if joints:
-            kinds = {kind: shares[:, k] for k, kind in enumerate(KINDS)}
+            kinds = {kind: shares[:, k].tolist() for k, kind in enumerate(KINDS)}
             drawn.append((f"joints of {name}", charts.draw_stack(joints, kinds, "share")))
     return Section(
         "Errors by kind",

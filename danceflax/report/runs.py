@@ -27,13 +27,15 @@ class Run(NamedTuple):
     """A run and what was measured of it.
 
     Attributes:
-      name: how the report calls it: its path.
+      name: what it is: the path of the checkpoint, or several, fused.
+      path: of the checkpoint.
       loaded: (model, variables, checkpoint config) of `load_checkpoint`.
       config: it was measured with.
       result: `pose.evaluate.Evaluation`, or (metrics, `dance.evaluate.Answers`).
     """
 
     name: str
+    path: str
     loaded: tuple[Any, Mapping[str, Any], Mapping[str, Any]]
     config: ConfigDict
     result: Any
@@ -42,9 +44,9 @@ class Run(NamedTuple):
 def learning_curves(runs: Sequence[Run], shown: Sequence[str]) -> Section:
     """Losses, figures in validation and learning rates over the steps."""
     panels = {"loss": [], "validation": [], "learning rate": []}
-    for number, run in enumerate(runs):
-        path = find_metrics(run.name)
-        for (split, name), (steps, values) in (read_curves(path) if path else {}).items():
+    logs = list(dict.fromkeys(filter(None, (find_metrics(run.path) for run in runs))))
+    for number, path in enumerate(logs):
+        for (split, name), (steps, values) in read_curves(path).items():
             if name == "loss":
                 panel, label = "loss", f"{split} loss"
             elif name.startswith("lr/"):
@@ -53,12 +55,12 @@ def learning_curves(runs: Sequence[Run], shown: Sequence[str]) -> Section:
                 panel, label = "validation", name
             else:
                 continue
-            label += f" ({run.name})" if len(runs) > 1 else ""
+            label += f" ({path.parent.name})" if len(logs) > 1 else ""
             panels[panel].append((label, steps, values, charts.DASHES[number]))
     drawn = []
     for panel, curves in panels.items():
         coloured = [
-            (label, steps, values, charts.choose_colour(k % max(1, len(curves) // len(runs))), dash)
+            (label, steps, values, charts.choose_colour(k % max(1, len(curves) // len(logs))), dash)
             for k, (label, steps, values, dash) in enumerate(curves)
         ]
         scale = {} if panel == "validation" else {"y_axis_type": "log"}
@@ -76,22 +78,22 @@ def model_card(runs: Sequence[Run], settings: Mapping[str, Any], split: str) -> 
     device = jax.devices()[0]
     versions.append(("device", f"{jax.device_count()} x {device.device_kind} ({device.platform})"))
     tables = [("evaluation", (), about)]
-    for run in runs:
+    for name, run in zip(name_runs(runs), runs, strict=True):
         _, variables, checkpoint = run.loaded
         modules = {name: _count(tree) for name, tree in variables["params"].items()}
-        rows = [("model", checkpoint["model"]["name"])]
+        rows = [("checkpoint", run.name), ("model", checkpoint["model"]["name"])]
         rows += [("parameters", f"{sum(modules.values()):,}")]
-        rows += [(f"  {name}", f"{count:,}") for name, count in modules.items()]
+        rows += [(f"of {module}", f"{count:,}") for module, count in modules.items()]
         rows.append(("shared with the training split", describe_leaks(run.config, split)))
-        tables.append((f"model {run.name}", (), rows))
+        tables.append((f"model {name}", (), rows))
     tables.append(("versions", (), versions))
     training = [
         Section(
-            f"Training of {run.name}",
+            f"Training of {name}",
             tables=[("", ("field", "value"), _flatten(run.loaded[2].get("training", {})))],
             folded=True,
         )
-        for run in runs
+        for name, run in zip(name_runs(runs), runs, strict=True)
     ]
     return [Section("Model card", tables=tables), *training]
 
@@ -134,6 +136,10 @@ def _count(tree):
 
 
 def name_runs(runs: Sequence[Run]) -> list[str]:
-    """The runs' names, two of them different."""
-    names = [str(pathlib.Path(run.name)) for run in runs]
-    return names if len(set(names)) == len(names) else [f"{n} ({k})" for k, n in enumerate(names)]
+    """What the report calls the runs: as much of the end of their paths as tells them apart."""
+    parts = [[run.name] if " + " in run.name else pathlib.Path(run.name).parts for run in runs]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(own[-count:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} ({number})" for number, name in enumerate(names, 1)]

@@ -94,7 +94,7 @@ def evaluate_noisy(noise):
 
 def make_run(name, result, **described):
     variables = {"params": {"stem": {"kernel": np.zeros((3, 4))}, "head": {"bias": np.zeros(5)}}}
-    return Run(name, (None, variables, MODEL | described), CONFIG, result)
+    return Run(name, name, (None, variables, MODEL | described), CONFIG, result)
 
 
 def check_page(path):
@@ -118,7 +118,7 @@ def test_pose_report(pose_runs, tmp_path):
         '{"step": 1, "split": "train", "loss": 3.5, "lr/paf": 0.1}\n'
         '{"step": 1, "split": "val", "AP": 0.5}\n'
     )
-    one = pose_runs[0]._replace(name=str(tmp_path))
+    one = pose_runs[0]._replace(path=str(tmp_path))
     pose.write_report(tmp_path / "one.html", [one], PoseSource(), settings)
     page = check_page(tmp_path / "one.html")
     metrics = one.result.metrics
@@ -129,11 +129,12 @@ def test_pose_report(pose_runs, tmp_path):
         assert rows[name].startswith(f"{value:.3f}"), name
     low, high = map(float, re.findall(r"[\d.]+", rows["AP"])[1:])
     assert low <= metrics["AP"] <= high and low < high
-    assert page.images == pose.PICTURES + 2
+    assert "train loss" in (tmp_path / "one.html").read_text()
+    assert page.images == pose.PICTURES + 1
     people = sum(map(int, page.tables["Errors by kind"][1][-3:-1]))
     assert people == 20
-    assert ["parameters", "17"] in page.tables[f"model {tmp_path}"]
-    assert ["steps", "5"] in page.tables[f"Training of {tmp_path}"]
+    assert ["parameters", "17"] in page.tables["model a"]
+    assert ["steps", "5"] in page.tables["Training of a"]
 
 
 def test_two_pose_networks(pose_runs, tmp_path):
@@ -170,7 +171,7 @@ class ClipSource:
 def test_dance_report(tmp_path):
     rng, classes = np.random.default_rng(0), ["a", HOSTILE, "c"]
     labels = np.arange(30) % 3
-    probabilities = rng.dirichlet(np.ones(3), 30) * 0.6 + np.eye(3)[labels] * 0.4
+    probabilities = rng.dirichlet(np.ones(3), 30) * 0.8 + np.eye(3)[labels] * 0.2
     names = [f"{classes[0]}/{HOSTILE[:9]}{n // 3}_{n:03d}" for n in range(30)]
     answers = Answers(probabilities, labels, names, np.arange(30))
     other = answers._replace(probabilities=probabilities[:, ::-1].copy())
