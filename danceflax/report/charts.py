@@ -13,6 +13,7 @@ from bokeh.resources import Resources
 PALETTE = ("#2e75b6", "#e07b39")  # of the first run and the second
 DASHES = ("solid", "dashed")
 KIND_COLOURS = ("#8fbf8f", "#f2d16b", "#e07b39", "#9b6fb5", "#b5433f")
+MARKED = 30  # of fewer points each is marked
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
 
@@ -32,7 +33,8 @@ def draw_lines(
     items = []
     for name, x, y, colour, dash in curves:
         line = chart.line(list(x), list(y), color=colour, line_dash=dash, line_width=2, name=name)
-        items.append(_legend_item(name, line))
+        marks = [chart.scatter(list(x), list(y), color=colour, size=5)] if len(x) < MARKED else []
+        items.append(_legend_item(name, line, *marks))
     style = dict(click_policy="hide", label_text_font_size="11px", spacing=0)
     chart.add_layout(Legend(items=items, **style), "right")
     return chart
@@ -94,5 +96,5 @@ def _figure(x_label, y_label, **options):
     return chart
 
 
-def _legend_item(name, renderer):
-    return LegendItem(label=value(name), renderers=[renderer])
+def _legend_item(name, *renderers):
+    return LegendItem(label=value(name), renderers=list(renderers))
