@@ -21,11 +21,12 @@ demo: export JAX_NUM_CPU_DEVICES ?= 2
 demo: install
 	$(BIN)/python prepare_data.py synthetic --output=data/synthetic --clips=16,2,2 --frames=16 --people=2
 	$(BIN)/python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=$(DEMO)
-	$(BIN)/python evaluate.py --checkpoint=$(DEMO) --overwrite --split=test --flip --draw=16
+	$(BIN)/python evaluate.py --checkpoint=$(DEMO) --overwrite --split=test --flip --draw=16 \
+	  --report=$(DEMO)/report.html
 	clip=$$(sed -n '2s/,.*//p' data/synthetic/videos_split/test_videos.csv) && $(BIN)/python predict.py \
 	  --checkpoint=$(DEMO) --input="data/synthetic/frames/*/$${clip}_*.jpg" --output=$(DEMO)/people --overwrite --join=12.5
 	@echo "Figures: $(DEMO)/evaluation_test.json. People labelled and found: $(DEMO)/evaluation_test.png."
-	@echo "A held-out dancer, found: $(DEMO)/people/images.mp4."
+	@echo "A held-out dancer, found: $(DEMO)/people/images.mp4. The report: $(DEMO)/report.html."
 
 # Trains a two-stream classifier on dances that differ only in motion, and, for comparison, one that
 # sees single frames.

@@ -6,6 +6,8 @@ python evaluate.py --checkpoint=runs/a --split=val --rotations=0,90,180,270   # 
 python evaluate.py --checkpoint=checkpoints/coco --source=coco --root=data/coco --split=val2017
 python evaluate.py --checkpoint=runs/b --split=val --clips=10 --crops=3              # a classifier
 python evaluate.py --checkpoint=runs/rgb --split=val --fuse=runs/flow       # late fusion of two
+python evaluate.py --checkpoint=runs/a --split=val --report=a.html                    # as a page
+python evaluate.py --checkpoint=runs/a --split=val --report=ab.html --compare=runs/b
 
 Prints a table and writes it, with every setting, to OUTPUT (default: evaluation_<split>.json in the
 checkpoint's directory). Of a classifier the confusion matrix goes beside it, as .csv and .png. What
@@ -30,6 +32,8 @@ flags.DEFINE_string("source", None, "kind of data set (config.data.source), if n
 flags.DEFINE_string("root", None, "folder of the data set, if not the one trained on")
 flags.DEFINE_integer("batch_size", None, "samples a step, over all devices", lower_bound=1)
 flags.DEFINE_integer("limit", 0, "at most so many, evenly drawn; 0 means all", lower_bound=0)
+flags.DEFINE_string("report", None, "HTML file: figures, curves, errors, pictures, a model card")
+flags.DEFINE_string("compare", None, "another run, measured likewise, beside this one in --report")
 POSE = cli.group_flags(
     "pose networks",
     flags.DEFINE_string("set", None, "of several sets trained on, the one to measure on"),
@@ -65,11 +69,32 @@ def main(_):
         written += [output.with_name(f"confusion_{name}{end}") for end in (".csv", ".png")]
     elif FLAGS.draw:
         written.append(output.with_suffix(".png"))
+    check_report(is_classifier)
+    if FLAGS.report:
+        written.append(pathlib.Path(FLAGS.report))
     require_free(written, FLAGS.overwrite)
     evaluate = evaluate_classifier if is_classifier else evaluate_pose
     figures = evaluate(*loaded, output)
     write_json(output, figures)
     console.print(f"written to {output}")
+
+
+def check_report(is_classifier):
+    """Raises UserError: no report can be made as --report and --compare say."""
+    from danceflax.training.pretrained import load_checkpoint
+
+    if FLAGS.compare and not FLAGS.report:
+        raise UserError(f"--compare={FLAGS.compare}: goes with --report=FILE.html")
+    if not FLAGS.report:
+        return
+    if pathlib.Path(FLAGS.report).suffix not in (".html", ".htm"):
+        raise UserError(f"--report={FLAGS.report}: is written as HTML; name it FILE.html")
+    try:
+        import bokeh  # noqa: F401
+    except ImportError:
+        raise UserError('--report needs bokeh; run `pip install "danceflax[report]"`') from None
+    if FLAGS.compare and ("class_names" in load_checkpoint(FLAGS.compare)[2]) != is_classifier:
+        raise UserError(f"--compare={FLAGS.compare}: is not of the kind of {FLAGS.checkpoint}")
 
 
 def find_set(checkpoint):
@@ -111,21 +136,21 @@ def evaluate_classifier(model, variables, checkpoint, output):
 
     def classify(model, variables, checkpoint):
         config = find_config(checkpoint, classifier_base)
-        return dance.evaluate_split(
+        return config, *dance.evaluate_split(
             model, variables, checkpoint, config, FLAGS.split, FLAGS.limit, **views
         )
 
     names = checkpoint["class_names"]
-    metrics, answers, source = classify(model, variables, checkpoint)
-    probabilities, labels, _ = answers
+    config, metrics, answers, source = classify(model, variables, checkpoint)
+    probabilities, labels = answers.probabilities, answers.labels
     for path in FLAGS.fuse:
         other = load_checkpoint(path)
         if other[2].get("class_names") != names:
             raise UserError(f"--fuse={path}: has other classes than {FLAGS.checkpoint}")
-        _, (added, same, _), _ = classify(*other)
-        if not np.array_equal(same, labels):
+        _, _, added, _ = classify(*other)
+        if not np.array_equal(added.labels, labels):
             raise UserError(f"--fuse={path}: cannot read the same clips as {FLAGS.checkpoint}")
-        probabilities = probabilities + added
+        probabilities = probabilities + added.probabilities
     if FLAGS.fuse:
         probabilities = probabilities / (1 + len(FLAGS.fuse))
         metrics = dance.measure(probabilities, labels)
@@ -147,6 +172,16 @@ def evaluate_classifier(model, variables, checkpoint, output):
         views=views,
         devices=jax.device_count(),
     )
+    if FLAGS.report:
+        from danceflax.report.dance import Run, write_report
+
+        result = metrics, answers._replace(probabilities=probabilities)
+        runs = [Run(together, FLAGS.checkpoint, (model, variables, checkpoint), config, result)]
+        if FLAGS.compare:
+            other = load_checkpoint(FLAGS.compare)
+            config, metrics_there, found, _ = classify(*other)
+            runs.append(Run(FLAGS.compare, FLAGS.compare, other, config, (metrics_there, found)))
+        write_report(FLAGS.report, runs, source, settings)
     return {"metrics": metrics, "classes": {"names": names} | classes, "settings": settings}
 
 
@@ -161,21 +196,25 @@ def evaluate_pose(model, variables, checkpoint, output):
     from danceflax.pose.metrics import table_rows
     from danceflax.skeleton import Skeleton
 
-    config = find_config(checkpoint, openpose_base)
-    config.eval.flip = FLAGS.flip
-    config.eval.scales = cli.parse_numbers("scales", FLAGS.scales)
-    config.eval.rotations = cli.parse_numbers("rotations", FLAGS.rotations)
-    if FLAGS.size:
-        config.eval.size = cli.parse_size("size", FLAGS.size)
-    for key in ("rule", "refine"):
-        config.decode[key] = FLAGS[key].value or config.decode[key]
-    metrics, images, source = evaluate_split(
-        model, variables, checkpoint, config, FLAGS.split, FLAGS.limit
-    )
+    def measure(model, variables, checkpoint):
+        config = find_config(checkpoint, openpose_base)
+        config.eval.flip = FLAGS.flip
+        config.eval.scales = cli.parse_numbers("scales", FLAGS.scales)
+        config.eval.rotations = cli.parse_numbers("rotations", FLAGS.rotations)
+        if FLAGS.size:
+            config.eval.size = cli.parse_size("size", FLAGS.size)
+        for key in ("rule", "refine"):
+            config.decode[key] = FLAGS[key].value or config.decode[key]
+        return config, *evaluate_split(
+            model, variables, checkpoint, config, FLAGS.split, FLAGS.limit
+        )
+
+    config, found, source = measure(model, variables, checkpoint)
+    metrics = found.metrics
     title = f"{FLAGS.checkpoint} on {FLAGS.split} ({len(source):,} images)"
     print_table(title, ("figure", "value"), table_rows(metrics))
     if FLAGS.draw:
-        picture, shown = output.with_suffix(".png"), Subset(images, FLAGS.draw)
+        picture, shown = output.with_suffix(".png"), Subset(found.images, FLAGS.draw)
         skeleton = Skeleton.from_dict(checkpoint["skeleton"])
         write_comparison(picture, source, shown, skeleton)
         console.print(f"{len(shown)} of the images, people labelled and found: {picture}")
@@ -191,6 +230,17 @@ def evaluate_pose(model, variables, checkpoint, output):
         data={key: config.data[key] for key in ("source", "root")},
         devices=jax.device_count(),
     )
+    if FLAGS.report:
+        from danceflax.report.pose import Run, write_report
+        from danceflax.training.pretrained import load_checkpoint
+
+        runs = [
+            Run(FLAGS.checkpoint, FLAGS.checkpoint, (model, variables, checkpoint), config, found)
+        ]
+        if FLAGS.compare:
+            other = load_checkpoint(FLAGS.compare)
+            runs.append(Run(FLAGS.compare, FLAGS.compare, other, *measure(*other)[:2]))
+        write_report(FLAGS.report, runs, source, settings)
     return {"metrics": metrics, "settings": settings}
 
 

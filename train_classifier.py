@@ -8,8 +8,8 @@ python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs
 python train_classifier.py --config=configs/sequence.py --workdir=runs/c               # keypoints
 python train_classifier.py --config=configs/sequence.py --workdir=runs/d --config.data.folds=5
 
-The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl
-and tensorboard/. Where no stream trains, their features are computed once, into
+The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl,
+curves.png and tensorboard/. Where no stream trains, their features are computed once, into
 config.cache.folder. With config.data.folds, and no fold named, each fold has its turn: WORKDIR gets
 fold<k>/, folds.json and the confusion matrix of all.
 """

@@ -5,8 +5,8 @@ python train_openpose.py --config=configs/openpose_body25.py --workdir=runs/a \
     --config.optimizer.groups.paf.lr=1e-4
 python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=runs/demo
 
-The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl
-and tensorboard/.
+The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl,
+curves.png and tensorboard/.
 """
 
 from danceflax import cli

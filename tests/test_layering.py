@@ -18,6 +18,7 @@ ALLOWED = {
     "training": {"data", "io", "models"},
     "pose": {"data", "io", "models", "training"},
     "dance": {"data", "io", "models", "pose", "training"},
+    "report": {"dance", "data", "io", "pose", "training"},
     "api": {"dance", "io", "models", "pose", "training"},
     "cli": {"io"},
 }

@@ -118,12 +118,18 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
 
     words = (f"--checkpoint={workdir}", f"--output={tmp_path}/figures.json", "--clips=2")
     words += (f"--fuse={tmp_path}/whole",) if variant == "rgb+flow" else ()
+    words += (f"--report={tmp_path}/a.html",) if variant == "flow+pose" else ()
     status, output, errors = call("evaluate.py", *words)
     assert status == 0, errors
     assert "top1" in output and "quickstep" in output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["metrics"]["clips"] == 8 and figures["settings"]["views"] == {"clips": 2}
     assert (tmp_path / "confusion_val.png").exists()
+    if variant == "flow+pose":
+        page = (tmp_path / "a.html").read_text()
+        top1 = figures["metrics"]["top1"]
+        assert f"<td>top1</td><td>{top1:.3f} [" in page
+        assert page.count("<img") == round(8 * (1 - top1))
     assert len(list(csv.reader((tmp_path / "confusion_val.csv").open()))) == 9
 
     words = (f"--checkpoint={workdir}", f"--input={video}/videos", f"--output={tmp_path}/out")

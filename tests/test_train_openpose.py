@@ -77,6 +77,7 @@ def test_training_reports_and_saves(trained):
     assert {"AP", "AP50", "coco17/AP", "PCK", "loss"} <= set(lines[-1])
     assert lines[0]["loss"] > lines[-2]["loss"] > 0
     assert list((workdir / "tensorboard").iterdir())
+    assert cv2.imread(str(workdir / "curves.png")).shape[1] > 600
     assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"4", "6", "8"}
 
 
@@ -149,12 +150,23 @@ def test_sigterm_saves_and_says_how_to_go_on(root, tmp_path):
 def test_evaluate_prints_and_writes(root, trained, tmp_path):
     output = tmp_path / "figures.json"
     words = (f"--checkpoint={trained[0]}", "--split=test", f"--output={output}", "--limit=4")
-    status, out, err = call("evaluate.py", *words, "--flip", "--scales=0.75,1")
+    words += ("--flip", "--scales=0.75,1", f"--report={tmp_path}/a.html", f"--compare={trained[0]}")
+    status, out, err = call("evaluate.py", *words)
     assert status == 0, err
     assert "AP50" in out and "PCK" in out
     figures = json.loads(output.read_text())
     assert figures["settings"]["images"] == 4 and figures["settings"]["flip"]
     assert 0 <= figures["metrics"]["AP"] <= 1
+    page = (tmp_path / "a.html").read_text()
+    assert f"<td>PCK</td><td>{figures['metrics']['PCK']:.3f}" in page
+    assert "0 of 8 videos or groups of test are in train" in page and "train loss" in page
+    for flags, said in (
+        ((f"--report={tmp_path}/a.pdf",), "name it FILE.html"),
+        ((f"--report={tmp_path}/a.html",), "a.html: is there already"),
+        (("--compare=x",), "goes with --report"),
+    ):
+        status, _, err = call("evaluate.py", *words[:2], f"--output={tmp_path}/b.json", *flags)
+        assert status == 2 and said in err and err.count("\n") == 1
 
 
 def test_predict_images_and_videos(trained, tmp_path):

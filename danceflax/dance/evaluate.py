@@ -49,11 +49,12 @@ def over_views(function: Callable, batch: Mapping[str, Array]) -> Float[Array, "
 
 class Answers(NamedTuple):
     """What a classifier says of a pass: probabilities (or those of each view), true labels, names
-    of this process's samples."""
+    of this process's samples; and where each stands in the source, if that is known."""
 
     probabilities: Float[np.ndarray, "N *V C"]
     labels: Int[np.ndarray, " N"]
     names: list[str]
+    indices: Int[np.ndarray, " N"] | None = None
 
 
 def evaluate_batches(
@@ -79,14 +80,16 @@ def classify_batches(
       classify: from `make_classify`, mapped over devices.
       gather: puts the arrays of all processes one after the other.
     """
-    probabilities, labels, names = [], [], []
-    for batch, batch_names in batches:
+    probabilities, labels, names, indices = [], [], [], []
+    for number, (batch, batch_names) in enumerate(batches):
         found = gather(classify(variables, batch))
         label, weight = (gather(batch[key]) for key in ("label", "weight"))
         probabilities.append(found[weight > 0])
         labels.append(label[weight > 0])
+        indices.append(number * len(weight) + np.flatnonzero(weight))
         names += [n for n, w in zip(batch_names, batch["weight"], strict=True) if w > 0]
-    return Answers(np.concatenate(probabilities), np.concatenate(labels).astype(int), names)
+    probabilities, labels, indices = map(np.concatenate, (probabilities, labels, indices))
+    return Answers(probabilities, labels.astype(int), names, indices)
 
 
 def evaluate_split(

@@ -181,6 +181,7 @@ class Subset:
         self._source = source
         self.annotations = getattr(source, "annotations", None)
         self.home = getattr(source, "home", None)
+        self.skeleton = getattr(source, "skeleton", None)
         count = min(limit or len(source), len(source))
         self._indices = np.linspace(0, len(source) - 1, count).round().astype(int)
 

@@ -168,19 +168,23 @@ def make_panel(
 
 
 def write_comparison(
-    path: str | os.PathLike, source: Any, images: list[dict], skeleton: Skeleton, columns: int = 4
+    path: str | os.PathLike,
+    source: Any,
+    images: Sequence[Any],
+    skeleton: Skeleton,
+    columns: int = 4,
 ) -> None:
     """Writes a PNG of images with the people labelled and the people found, side by side.
 
     Args:
       source: the records that were evaluated.
-      images: of `evaluate_batches`.
+      images: of an `Evaluation`.
       columns: pairs in a row.
     """
     cells = []
     for image in images:
-        record = source[image["index"]]
-        for people in (record["people"], image["people"]):
+        record = source[image.index]
+        for people in (record["people"], image.people):
             drawn = draw_people(record["image"], people, skeleton)
             cells.append(cv2.resize(drawn, (256, 256 * drawn.shape[0] // drawn.shape[1])))
     height = max(cell.shape[0] for cell in cells)

@@ -3,13 +3,13 @@
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
 from danceflax.data.loader import make_loader
@@ -22,9 +22,46 @@ from danceflax.pose import pck
 from danceflax.pose.augment import letterbox
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.loss import make_loss
+from danceflax.pose.precision import Matches
 from danceflax.pose.predict import make_estimator
 from danceflax.skeleton import COCO17_JOINTS, Skeleton
 from danceflax.training import devices
+
+
+class ImageResult(NamedTuple):
+    """What was labelled and found on one image, in its pixels.
+
+    Attributes:
+      index: in the source.
+      id: COCO's, or the position among the results.
+      true, people, scores: people labelled, and found with their scores.
+      mask: 0 where nothing counts; None if all does.
+      errors, labelled: of `pck.joint_errors`.
+    """
+
+    index: int
+    id: int
+    true: Float[np.ndarray, "P J 3"]
+    people: Float[np.ndarray, "Q J 3"]
+    scores: Float[np.ndarray, " Q"]
+    mask: UInt8[np.ndarray, "H W"] | None
+    errors: Float[np.ndarray, "P J"]
+    labelled: Bool[np.ndarray, "P J"]
+
+
+class Evaluation(NamedTuple):
+    """What one pass has shown.
+
+    Attributes:
+      metrics: {"AP", "AP50", ..., "PCK", "PCK/<joint>", "PCK/tilt/<tilt of the body>", "loss"}
+        over the skeleton's joints, and "coco17/AP", ... over those of COCO's 17 that it has.
+      images: of each, what was found.
+      matches: {"": who was matched over the skeleton's joints, "coco17/": over COCO's 17}.
+    """
+
+    metrics: dict[str, float]
+    images: list[ImageResult]
+    matches: dict[str, Matches]
 
 
 def make_eval_step(estimate: Callable, loss: Callable) -> Callable:
@@ -57,7 +94,7 @@ def evaluate_batches(
     skeleton: Skeleton,
     annotations: str | os.PathLike | None = None,
     gather: Callable = np.asarray,
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
+) -> Evaluation:
     """AP, PCK and loss over one pass of batches.
 
     Args:
@@ -70,53 +107,45 @@ def evaluate_batches(
       gather: puts the arrays of all processes one after the other.
 
     Returns:
-      (metrics, images): metrics are {"AP", "AP50", ..., "PCK", "PCK/<joint>", "PCK/tilt/<tilt of
-      the body>", "loss"} over the skeleton's joints, and "coco17/AP", ... over those of COCO's 17
-      that it has. images is a list of {index, name, people, scores}, people in the image's pixels;
-      of this process only.
+      `Evaluation`, of the images of all processes.
     """
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
     tilted = np.zeros((len(pck.TILTS), 2))
-    records, own, coco17, images, loss = [], [], [], [], np.zeros(2)
-    for number, (batch, names) in enumerate(batches):
+    own, coco17, images, loss = [], [], [], np.zeros(2)
+    for number, (batch, _) in enumerate(batches):
         stride = batch["image"].shape[1] // batch["mask"].shape[1]
         result = eval_step(variables, batch)
         loss += np.sum(gather(np.stack([result["loss"], result["count"]], -1)), 0)
-        found = {key: result[key] for key in ("people", "scores")}
+        found = {key: gather(result[key]) for key in ("people", "scores")}
         truth = {key: batch[key] for key in ("people", "to_image", "id", "weight", "mask")}
-        for n, name in enumerate(names):
-            if batch["weight"][n]:
-                people = transform_people(found["people"][n], batch["to_image"][n])
-                scores = found["scores"][n]
-                keep = scores > 0
-                index = number * len(names) + n
-                images.append(
-                    dict(index=index, name=name, people=people[keep], scores=scores[keep])
-                )
-        found, truth = (jax.tree.map(gather, x) for x in (found, truth))
+        truth = jax.tree.map(gather, truth)
         for n in np.flatnonzero(truth["weight"]):
             affine = truth["to_image"][n]
             people = transform_people(found["people"][n], affine)[found["scores"][n] > 0]
             scores = found["scores"][n][found["scores"][n] > 0]
             true = transform_people(truth["people"][n], affine)
             true = true[(true[..., 2] > 0).any(1)]
-            image_id = int(truth["id"][n]) if annotations else len(records)
+            image_id = int(truth["id"][n]) if annotations else len(images)
             mask = _image_mask(truth["mask"][n], affine, stride)
-            records.append({"people": true, "id": image_id, "mask": mask})
+            errors, known = pck.joint_errors(true, people, skeleton)
+            index = number * len(truth["weight"]) + int(n)
+            images.append(ImageResult(index, image_id, true, people, scores, mask, errors, known))
             own += figures.person_results(people, scores, image_id, skeleton, skeleton.joints)
             coco17 += figures.person_results(people, scores, image_id, skeleton)
-            right, total = pck.judge_joints(true, people, skeleton)
-            correct, labelled = correct + right.sum(0), labelled + total.sum(0)
-            tilted += pck.sum_by_tilt(true, right, total, skeleton)
+            right = errors <= pck.THRESHOLD
+            correct, labelled = correct + right.sum(0), labelled + known.sum(0)
+            tilted += pck.sum_by_tilt(true, right, known, skeleton)
+    records = [dict(people=image.true, id=image.id, mask=image.mask) for image in images]
+    ids = [image.id for image in images]
     truth = figures.ground_truth_from_records(records, skeleton)
-    metrics = figures.coco_average_precision(truth, own, skeleton.sigmas)
+    metrics, matches = figures.match_and_measure(truth, own, skeleton.sigmas, ids)
+    matches = {"": matches}
     if set(skeleton.joints) & set(COCO17_JOINTS):
         truth = annotations or figures.ground_truth_from_records(records, skeleton, COCO17_JOINTS)
-        ids = [record["id"] for record in records]
-        ap17 = figures.coco_average_precision(truth, coco17, image_ids=ids)
+        ap17, matches["coco17/"] = figures.match_and_measure(truth, coco17, image_ids=ids)
         metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
     metrics |= pck.pck_metrics(correct, labelled, skeleton) | pck.tilt_metrics(tilted)
-    return metrics | {"loss": float(loss[0] / loss[1])}, images
+    return Evaluation(metrics | {"loss": float(loss[0] / loss[1])}, images, matches)
 
 
 def evaluate_loss(
@@ -176,7 +205,7 @@ def evaluate_split(
     config: ConfigDict,
     split: str,
     limit: int = 0,
-) -> tuple[dict[str, float], list[dict], Subset]:
+) -> tuple[Evaluation, Subset]:
     """The figures of a checkpoint on a split.
 
     Args:
@@ -186,7 +215,7 @@ def evaluate_split(
       limit: at most so many images, evenly drawn; 0 means all.
 
     Returns:
-      (metrics, images) of `evaluate_batches`, and the source of the records.
+      `evaluate_batches`' results, and the source of the records.
     """
     devices.check_batch_size(config.eval.batch_size, where="--batch_size")
     skeleton, data = Skeleton.from_dict(checkpoint["skeleton"]), config.data
@@ -206,7 +235,7 @@ def evaluate_split(
     apply = on_images(model, checkpoint["normalisation"])
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
     eval_step, _ = make_evaluation(apply, skeleton, config, loss)
-    metrics, images = evaluate_batches(
+    found = evaluate_batches(
         eval_step, devices.replicate(variables), batches, skeleton, source.annotations
     )
-    return metrics, images, source
+    return found, source

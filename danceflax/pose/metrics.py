@@ -21,6 +21,7 @@ from pycocotools.cocoeval import COCOeval
 
 from danceflax.errors import UserError
 from danceflax.people import keypoint_boxes
+from danceflax.pose.precision import FINE_SIZES, SIZES, Matches, collect_matches
 from danceflax.skeleton import COCO17_JOINTS, Skeleton, convert_joints, default_sigma
 
 COCO17_SIGMAS = tuple(map(default_sigma, COCO17_JOINTS))
@@ -46,7 +47,18 @@ def coco_average_precision(
     sigmas: Numbers = COCO17_SIGMAS,
     image_ids: Iterable | None = None,
 ) -> dict[str, float]:
-    """COCO keypoint AP and AR (pycocotools, at most 20 people an image), without its printing.
+    """COCO keypoint AP and AR (pycocotools, at most 20 people an image): the figures of
+    `match_and_measure`, which see."""
+    return match_and_measure(ground_truth, results, sigmas, image_ids)[0]
+
+
+def match_and_measure(
+    ground_truth: dict[str, Any] | str | os.PathLike,
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Numbers = COCO17_SIGMAS,
+    image_ids: Iterable | None = None,
+) -> tuple[dict[str, float], Matches]:
+    """COCO keypoint AP and AR, without pycocotools' printing, and who was matched.
 
     Args:
       ground_truth: a dict in the COCO format, or the path of such a JSON file.
@@ -55,8 +67,9 @@ def coco_average_precision(
       image_ids: evaluate these images only; all by default. Results on other images do not count.
 
     Returns:
-      AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL in [0, 1]. A figure for a size of which
-      the images hold no person is left out.
+      AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL in [0, 1], and the matches, whose images
+      are in the order of `image_ids`. A figure for a size of which the images hold no person is
+      left out.
 
     Raises:
       UserError: the file cannot be read, is not in the COCO format, holds no labelled person, lacks
@@ -64,7 +77,8 @@ def coco_average_precision(
     """
     ground_truth, where = _load_ground_truth(ground_truth)
     known = {image["id"] for image in ground_truth["images"]}
-    image_ids = known if image_ids is None else set(image_ids)
+    order = sorted(known) if image_ids is None else list(image_ids)
+    image_ids = set(order)
     wanted = image_ids | {entry["image_id"] for entry in results}
     if unknown := wanted - known:
         raise UserError(f"{where}: has no image with id {min(unknown, key=str)!r}; evaluate others")
@@ -89,12 +103,14 @@ def coco_average_precision(
         evaluator = COCOeval(truth, found, "keypoints")
         evaluator.params.kpt_oks_sigmas = np.array(sigmas)
         evaluator.params.imgIds = sorted(image_ids)
+        evaluator.params.areaRng += [list(span) for span in FINE_SIZES]
+        evaluator.params.areaRngLbl += list(SIZES)[3:]
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    return {
-        name: float(value) for name, value in zip(STATS, evaluator.stats, strict=True) if value >= 0
-    }
+    stats = zip(STATS, evaluator.stats, strict=True)
+    measured = {name: float(value) for name, value in stats if value >= 0}
+    return measured, collect_matches(evaluator, order)
 
 
 def ground_truth_from_records(

@@ -98,8 +98,8 @@ def make_task(config: ConfigDict) -> Task:
 
         def validate(variables, batches, annotations):
             batches, picture = draw(variables, batches)
-            figures, _ = evaluate_batches(step, variables, batches, skeleton, annotations, gather)
-            return figures, picture
+            found = evaluate_batches(step, variables, batches, skeleton, annotations, gather)
+            return found.metrics, picture
 
         return validate
 

@@ -16,7 +16,8 @@ from danceflax.training.logs import Logs
 
 
 class Report:
-    """Writes WORKDIR/metrics.jsonl, TensorBoard events in WORKDIR/tensorboard, and the screen.
+    """Writes WORKDIR/metrics.jsonl, TensorBoard events in WORKDIR/tensorboard, and the screen; at
+    the end WORKDIR/curves.png.
 
     On a terminal a progress bar runs; into a pipe go plain lines, one a logged step. Only the first
     process of a multi-host training writes. Nothing that cannot be written stops a training.
@@ -45,7 +46,7 @@ class Report:
         self._bar = self._logs = None
         if not self.active:
             return
-        self._logs = Logs(workdir, first)
+        self._logs, self._workdir = Logs(workdir, first), workdir
         if console.is_terminal:
             self._bar = Progress(
                 TextColumn("training"),
@@ -124,7 +125,10 @@ class Report:
         if self._bar:
             self._bar.stop()
         if self._logs:
+            from danceflax.training.curves import draw_curves  # with it matplotlib
+
             self._logs.close()
+            draw_curves(self._workdir)
         for tracker in self._trackers:
             tracker.close()
 

@@ -27,7 +27,7 @@ class PeopleSource:
     """
 
     def __init__(self, source: Any, skeleton: Skeleton):
-        self._source, self._skeleton = source, skeleton
+        self._source, self.skeleton = source, skeleton
         self._kept, self._lock = {}, threading.Lock()
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class PeopleSource:
             record = self._kept.get(index)
         if record is None:
             record = self._source[index]
-            record = record | read_people(record, self._skeleton)
+            record = record | read_people(record, self.skeleton)
             with self._lock:
                 self._kept[index] = record
         return record
