@@ -16,11 +16,15 @@ prediction drawn, for a video; and classes.csv for a folder of videos. One of ke
 follows the people that --pose_checkpoint finds (or that --keypoints holds), names each one's dance,
 beside them in the video, and adds <name>_timeline.csv and .png.
 
+With --scheduler=HOST:PORT a Dask cluster does it, a video a task (data/README.md).
+
 No input is written over, nor a file that is there already, unless --overwrite is given. A file that
 cannot be read does not end the others; the exit status is then 1.
 """
 
+import functools
 import pathlib
+import uuid
 
 from absl import flags
 
@@ -34,6 +38,7 @@ flags.DEFINE_string("input", None, "an image, a video, a folder of them, or a pa
 flags.DEFINE_string("output", None, "folder to write to, apart from the inputs")
 flags.DEFINE_bool("overwrite", False, "replace what an earlier run wrote")
 flags.DEFINE_bool("draw", True, "draw what is found")
+flags.DEFINE_string("scheduler", "", "address of a Dask cluster that does the work instead")
 POSE = cli.group_flags(
     "pose networks",
     flags.DEFINE_integer("height", None, "height images are scaled to, a multiple of 8"),
@@ -67,30 +72,40 @@ cli.require("checkpoint", "input", "output")
 def main(_):
     from danceflax.dance.inputs import reads_sequences
     from danceflax.io.listing import list_inputs, require_apart
-    from danceflax.training.pretrained import load_checkpoint  # with it JAX
+    from danceflax.training.checkpoints import find_model, read_config  # with it JAX
 
     inputs, others = list_inputs(FLAGS.input)
     output = pathlib.Path(FLAGS.output).expanduser()
     require_apart(inputs, output)
     print_faults(summarise(others), "passed over")
-    loaded = load_checkpoint(FLAGS.checkpoint)
-    is_classifier = "class_names" in loaded[2]
+    path = find_model(FLAGS.checkpoint)
+    config = read_config(path)
+    is_classifier = "class_names" in config
     cli.refuse_flags(POSE if is_classifier else DANCE, FLAGS.checkpoint)
-    predict = name_dances if is_classifier else find_poses
-    predict = name_dancers if reads_sequences(loaded[2]) else predict
-    return print_faults(predict(loaded, inputs, output), "failed")
+    if not is_classifier:
+        faults = find_poses(path, inputs, output)
+    else:
+        name = name_dancers if reads_sequences(config) else name_dances
+        faults = name(path, config["class_names"], find_videos(inputs), output)
+    return print_faults(faults, "failed")
 
 
-def find_poses(loaded, inputs, output):
+def open_later(path, **options):
+    """A function that loads the predictor, once in each process."""
+    from danceflax.api import share_predictor
+
+    return functools.partial(share_predictor, uuid.uuid4().hex, path, **options)
+
+
+def find_poses(path, inputs, output):
     """Draws the people of each image and video and writes their keypoints; returns messages about
     files that cannot be read."""
     from danceflax.data.coco_files import image_ids
     from danceflax.pose.files import PeopleFiles
-    from danceflax.pose.predict import PosePredictor
 
     images = [path for path, kind in inputs if kind == "image"]
-    predictor = PosePredictor(
-        *loaded,
+    predictor = open_later(
+        path,
         height=FLAGS.height,
         batch_size=FLAGS.batch_size,
         flip=FLAGS.flip,
@@ -109,27 +124,29 @@ def find_poses(loaded, inputs, output):
         tables=FLAGS.table,
         angles=FLAGS.angles,
     )
-    return files.write(inputs, FLAGS.overwrite)
+    return files.write(inputs, FLAGS.overwrite, FLAGS.scheduler)
 
 
-def name_dances(loaded, inputs, output):
+def name_dances(path, names, videos, output):
     """Names the dance of each video; returns messages about those that cannot be read."""
     from danceflax.dance import files
-    from danceflax.dance.predict import DancePredictor
 
-    videos = find_videos(inputs)
-    predictor = DancePredictor(*loaded, keypoints=FLAGS.keypoints)
-    return files.name_dances(predictor, videos, output, **dance_options())
+    predictor = open_later(path, keypoints=absolute(FLAGS.keypoints))
+    return files.name_dances(predictor, names, videos, output, **dance_options())
 
 
-def name_dancers(loaded, inputs, output):
+def name_dancers(path, names, videos, output):
     """As `name_dances`, by keypoints, and each dancer's as well."""
     from danceflax.dance import files
-    from danceflax.dance.sequences.predict import SequencePredictor
 
-    videos = find_videos(inputs)
-    predictor = SequencePredictor(*loaded, pose=FLAGS.pose_checkpoint, keypoints=FLAGS.keypoints)
-    return files.name_dancers(predictor, videos, output, **dance_options())
+    pose, keypoints = absolute(FLAGS.pose_checkpoint), absolute(FLAGS.keypoints)
+    predictor = open_later(path, pose=pose, keypoints=keypoints)
+    return files.name_dancers(predictor, names, videos, output, **dance_options())
+
+
+def absolute(path):
+    """A flag's path as other machines see it."""
+    return path and str(pathlib.Path(path).absolute())
 
 
 def find_videos(inputs):
@@ -143,7 +160,13 @@ def find_videos(inputs):
 def dance_options():
     """What both kinds of classifiers write, by the flags."""
     table = pathlib.Path(FLAGS.input).expanduser().is_dir()
-    return dict(top=FLAGS.top, draw=FLAGS.draw, overwrite=FLAGS.overwrite, table=table)
+    return dict(
+        top=FLAGS.top,
+        draw=FLAGS.draw,
+        overwrite=FLAGS.overwrite,
+        table=table,
+        scheduler=FLAGS.scheduler,
+    )
 
 
 if __name__ == "__main__":

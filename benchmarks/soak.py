@@ -119,7 +119,8 @@ def cut(kind, process, disk, data, seconds):
     """Does that to a running training, and undoes it once the training has ended or has borne it
     for so many seconds."""
     if kind.startswith("SIG"):
-        os.kill(process.pid, getattr(signal, kind))
+        with contextlib.suppress(ProcessLookupError):  # through, just now
+            os.kill(process.pid, getattr(signal, kind))
         process.join(120)
     elif kind == "no data":
         away = data.with_name("away")
@@ -140,9 +141,11 @@ def cut(kind, process, disk, data, seconds):
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def soak(name, kills, folder, rng):
-    """Trains once in peace and once under `kills` cuts; (counts of cuts, starts, equal)."""
-    data, begun = make_data(name, folder / "data"), time.monotonic()
+def soak(name, kills, folder, rng, seconds=float("inf")):
+    """Trains once in peace, and under `kills` cuts, or as many as so many seconds allow; (counts of
+    cuts, starts, equal)."""
+    ends = time.monotonic() + seconds
+    data = make_data(name, folder / "data")
     train(name, folder / "peace", data)
     shutil.rmtree(folder / "peace")  # it compiled; the next is as fast as those that are cut
     begun = time.monotonic()
@@ -152,13 +155,13 @@ def soak(name, kills, folder, rng):
     with make_disk(folder / "disk") as mounted:
         kinds = [kind for kind in CUTS if mounted or kind not in ("full disk", "read-only")]
         workdir = folder / "disk" / "run"
-        while counts.total() < kills:
+        while counts.total() < kills and time.monotonic() < ends:
             process = start(name, workdir, data)
             starts += 1
-            process.join(rng.uniform(0, peace))
+            process.join(rng.uniform(0, peace / 2))  # most go on from somewhere
             if process.is_alive():
                 kind = rng.choice(kinds)
-                cut(kind, process, folder / "disk", data, rng.uniform(0, peace))
+                cut(kind, process, folder / "disk", data, rng.uniform(0, peace / 2))
                 counts[kind] += 1
             if process.is_alive():
                 process.kill()
@@ -194,6 +197,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="cuts in all")
     parser.add_argument("--trainings", default="toy,pose,classifier,cached")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="at most, for each")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     names = args.trainings.split(",")
@@ -202,7 +206,8 @@ def main():
         kills = args.kills // len(names) + (number < args.kills % len(names))
         with tempfile.TemporaryDirectory() as folder:
             rng = random.Random(f"{args.seed} {name}")
-            counts, starts, same = soak(name, kills, pathlib.Path(folder), rng)
+            seconds = 60 * args.minutes
+            counts, starts, same = soak(name, kills, pathlib.Path(folder), rng, seconds)
         failed |= not same
         cuts = [counts[kind] for kind in dict.fromkeys(CUTS)]
         rows.append((name, starts, *cuts, "the same bits" if same else "NOT the same"))

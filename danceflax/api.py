@@ -1,5 +1,6 @@
 """The public way to a model: by name, or from a checkpoint that knows what it is."""
 
+import functools
 import os
 from typing import Any
 
@@ -32,3 +33,9 @@ def load_predictor(path: str | os.PathLike, **options: Any) -> Predictor:
     kind = DancePredictor if "class_names" in config else PosePredictor
     kind = SequencePredictor if reads_sequences(config) else kind
     return kind(model, variables, config, **options)
+
+
+@functools.lru_cache(maxsize=1)
+def share_predictor(run: str, path: str | os.PathLike, **options: Any) -> Predictor:
+    """`load_predictor`, once a process: its tasks of a run, by whatever name, share it."""
+    return load_predictor(path, **options)

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -19,11 +20,11 @@ from absl.testing import flagsaver
 from conftest import shared_data
 from pycocotools.coco import COCO
 
-from danceflax import cli
+from danceflax import api, cli
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.pose import predict as pose_predict
 from danceflax.skeleton import COCO18
-from danceflax.training import pretrained
+from danceflax.training import checkpoints
 
 CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
@@ -56,7 +57,9 @@ def run(script, monkeypatch):
         return people, jnp.ones((len(images), 1))
 
     monkeypatch.setattr(pose_predict, "make_estimator", lambda *_, **__: estimate)
-    monkeypatch.setattr(pretrained, "load_checkpoint", lambda _: (nn.Dense(1), {}, CONFIG))
+    monkeypatch.setattr(checkpoints, "find_model", pathlib.Path)
+    monkeypatch.setattr(checkpoints, "read_config", lambda _: CONFIG)
+    monkeypatch.setattr(api, "load_checkpoint", lambda _: (nn.Dense(1), {}, CONFIG))
 
     def call(*words):
         with flagsaver.flagsaver():

@@ -1,5 +1,7 @@
 """What a classifier says of video files, written: answers as JSON and CSV, timelines, drawings."""
 
+import contextlib
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -12,55 +14,59 @@ from danceflax.dance.predict import DancePredictor, Window
 from danceflax.dance.sequences.predict import SequencePredictor, join_answers, timeline_rows
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress, track
-from danceflax.io.files import require_free, write_csv, write_json
+from danceflax.io.files import remove_leftovers, require_free, write_csv, write_json
 from danceflax.io.videos import VideoWriter, read_video
+from danceflax.io.workers import run_tasks
 from danceflax.people import keypoint_boxes
 
 
 def name_dances(
-    predictor: DancePredictor, videos: Sequence[pathlib.Path], output: pathlib.Path, **options: Any
+    open_predictor: Callable[[], DancePredictor],
+    names: Sequence[str],
+    videos: Sequence[pathlib.Path],
+    output: pathlib.Path,
+    **options: Any,
 ) -> list[str]:
     """Writes <name>_classes.json and <name>.mp4 of each video; see `_name_videos`."""
+    return _name_videos(_name_dance, open_predictor, names, videos, output, (), **options)
 
-    def name(path, draw):
-        windows = predictor.stream(path, frames=draw)
-        if draw:
-            windows = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
-        return np.mean([window.probabilities for window in windows], 0), {}
 
-    return _name_videos(name, predictor.class_names, videos, output, (), **options)
+def _name_dance(predictor, path, output, draw, top):
+    windows = predictor.stream(path, frames=draw)
+    if draw:
+        windows = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
+    return np.mean([window.probabilities for window in windows], 0), {}
 
 
 def name_dancers(
-    predictor: SequencePredictor,
+    open_predictor: Callable[[], SequencePredictor],
+    names: Sequence[str],
     videos: Sequence[pathlib.Path],
     output: pathlib.Path,
-    *,
-    top: int = 5,
     **options: Any,
 ) -> list[str]:
     """Writes <name>_classes.json, <name>_timeline.csv and .png and <name>.mp4 of each video, by its
     keypoints; see `_name_videos`."""
-    names = predictor.class_names
-
-    def name(path, draw):
-        with show_progress(path.name, "frames") as progress:
-            total = read_video(path).count
-            followed = predictor.follow(path, lambda done: progress(done, total))
-        dancers = predictor.find_dancers(followed, str(path))
-        write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
-        curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
-        draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
-        if draw:
-            _draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
-        each = [
-            {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, top)}
-            for d in dancers
-        ]
-        return join_answers(dancers), {"dancers": each}
-
     endings = ("_timeline.csv", "_timeline.png")
-    return _name_videos(name, names, videos, output, endings, top=top, **options)
+    return _name_videos(_name_dancers, open_predictor, names, videos, output, endings, **options)
+
+
+def _name_dancers(predictor, path, output, draw, top):
+    names = predictor.class_names
+    with show_progress(path.name, "frames") as progress:
+        total = read_video(path).count
+        followed = predictor.follow(path, lambda done: progress(done, total))
+    dancers = predictor.find_dancers(followed, str(path))
+    write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
+    curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
+    draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
+    if draw:
+        _draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
+    each = [
+        {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, top)}
+        for d in dancers
+    ]
+    return join_answers(dancers), {"dancers": each}
 
 
 def list_best(
@@ -73,6 +79,7 @@ def list_best(
 
 def _name_videos(
     name: Callable,
+    open_predictor: Callable,
     names: Sequence[str],
     videos: Sequence[pathlib.Path],
     output: pathlib.Path,
@@ -82,11 +89,15 @@ def _name_videos(
     draw: bool = True,
     overwrite: bool = False,
     table: bool = False,
+    scheduler: str = "",
 ) -> list[str]:
     """Names the dance of each video and writes what was found.
 
     Args:
-      name: (path, draw) -> (probabilities of the classes, what else the JSON file is to hold).
+      name: (predictor, path, output, draw, top) -> (probabilities of the classes, what else the
+        JSON file is to hold).
+      open_predictor: gives the predictor; for a cluster, of module level, or a partial of such, and
+        quick when it is called again.
       names: of the classes.
       videos: the files.
       output: the folder to write to.
@@ -95,34 +106,49 @@ def _name_videos(
       draw: write the videos with what was found.
       overwrite: replace files that are there.
       table: write classes.csv of one video as well.
+      scheduler: address of a Dask cluster that does the work; a task is a video.
 
     Returns:
       Messages about the videos that cannot be read.
 
     Raises:
-      UserError: a file is there already.
+      UserError: a file is there already, the predictor cannot be opened, or the cluster fails.
     """
     endings = ["_classes.json", *endings] + [".mp4"] * draw
     written = [output / f"{path.stem}{ending}" for path in videos for ending in endings]
     require_free([*written, output / "classes.csv"], overwrite)
+    remove_leftovers(output)
     rows, faults, count = [], [], min(top, len(names))
-    for path in videos:
-        try:
-            probabilities, more = name(path, draw)
-        except UserError as error:
-            faults.append(str(error))
-            continue
-        best = list_best(probabilities, names, count)
-        write_json(output / f"{path.stem}_classes.json", {"input": str(path), "top": best} | more)
-        each = [f"dancer {d['dancer']} {d['top'][0]['label']}" for d in more.get("dancers", ())]
-        listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in best)
-        console.print(f"{path.name}: {listed}" + (f" ({', '.join(each)})" if each else ""))
-        rows.append([str(path), *(value for item in best for value in item.values())])
+    task = functools.partial(_try, name, open_predictor, output.absolute(), draw, top)
+    tasks = [path.absolute() for path in videos]
+    shown = show_progress("naming", "videos") if scheduler else contextlib.nullcontext()
+    with shown as progress:  # on this machine each task shows its own
+        answers = run_tasks(task, tasks, None if scheduler else 1, progress, scheduler)
+        for path, (fault, probabilities, more) in zip(videos, answers, strict=True):
+            if fault:
+                faults.append(fault)
+                continue
+            best = list_best(probabilities, names, count)
+            answer = {"input": str(path), "top": best} | more
+            write_json(output / f"{path.stem}_classes.json", answer)
+            each = [f"dancer {d['dancer']} {d['top'][0]['label']}" for d in more.get("dancers", ())]
+            listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in best)
+            console.print(f"{path.name}: {listed}" + (f" ({', '.join(each)})" if each else ""))
+            rows.append([str(path), *(value for item in best for value in item.values())])
     if len(videos) > 1 or table:
         columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
         write_csv(output / "classes.csv", [["input", *columns], *rows])
     console.print(f"{len(rows)} of {len(videos)} videos: see {output}")
     return faults
+
+
+def _try(name, open_predictor, output, draw, top, path):
+    """(what is wrong with the video or None, probabilities, what else was found)."""
+    predictor = open_predictor()
+    try:
+        return None, *name(predictor, path, output, draw, top)
+    except UserError as error:
+        return str(error), None, None
 
 
 def _draw_running(windows: Iterable[Window], names, path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -34,10 +35,10 @@ errors = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False)
 def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """A context whose value is called as progress(done, total); `what` is being done to `unit`s.
 
-    On a terminal it draws a bar; into a pipe or file it prints a line every LINE_SECONDS and one
-    when all is done. A total of None is not known.
+    On a terminal it draws a bar; into a pipe or file, or in a thread of a cluster's worker, it
+    prints a line every LINE_SECONDS and one when all is done. A total of None is not known.
     """
-    if errors.is_terminal:
+    if errors.is_terminal and threading.current_thread() is threading.main_thread():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, TextColumn(unit), TimeRemainingColumn(), console=errors) as bar:
             task = bar.add_task(what, total=None)

@@ -1,15 +1,17 @@
 """The people of image and video files, written: OpenPose JSON, COCO results, tables, drawings."""
 
+import contextlib
 import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from danceflax.errors import UserError
-from danceflax.io.console import console, print_faults, track
-from danceflax.io.files import require_free, write_json
+from danceflax.io.console import console, print_faults, show_progress, track
+from danceflax.io.files import remove_leftovers, require_free, write_json
 from danceflax.io.images import read_image, write_image
 from danceflax.io.videos import VideoWriter, read_video
+from danceflax.io.workers import run_tasks
 from danceflax.pose.draw import draw_people
 from danceflax.pose.follow import follow_people
 from danceflax.pose.metrics import person_results
@@ -17,12 +19,24 @@ from danceflax.pose.openpose_json import write_people
 from danceflax.pose.predict import PosePredictor
 from danceflax.pose.table import check_format, tabulate_people, write_table
 
+IMAGES = 256  # that one task of a cluster takes
+
+
+class Found(NamedTuple):
+    """What a task brings back: COCO results, and messages about files that cannot be read and
+    about what was lost of a video."""
+
+    results: list[dict[str, Any]]
+    faults: list[str]
+    lost: list[str]
+
 
 class PeopleFiles:
     """Finds the people of images and videos and writes them to a folder.
 
     Args:
-      predictor: that finds them.
+      open_predictor: gives the `PosePredictor` that finds them; for a cluster, of module level, or
+        a partial of such, and quick when it is called again.
       output: the folder.
       draw: write <name>.png of an image, <name>.mp4 of a video.
       threshold: least confidence of a joint that is drawn.
@@ -39,7 +53,7 @@ class PeopleFiles:
 
     def __init__(
         self,
-        predictor: PosePredictor,
+        open_predictor: Callable[[], PosePredictor],
         output: pathlib.Path,
         *,
         draw: bool = True,
@@ -51,37 +65,56 @@ class PeopleFiles:
         tables: Sequence[str] = (),
         angles: bool = False,
     ):
-        self.predictor, self.output, self.skeleton = predictor, output, predictor.skeleton
+        self.open_predictor, self.output = open_predictor, output.absolute()
         self.draw, self.threshold, self.json, self.join = draw, threshold, json, join
         self.smooth, self.angles = smooth, angles
         self.tables, self.coco_ids = [check_format(kind) for kind in tables], coco_ids
-        self.results, self.faults = [], []
 
-    def write(self, inputs: Sequence[tuple[pathlib.Path, str]], overwrite: bool) -> list[str]:
+    def write(
+        self, inputs: Sequence[tuple[pathlib.Path, str]], overwrite: bool, scheduler: str = ""
+    ) -> list[str]:
         """Messages about files that cannot be read.
 
         Args:
           inputs: (path, "image" or "video") each.
           overwrite: replace files that are there.
+          scheduler: address of a Dask cluster that does the work; a task is a video, or some
+            images.
 
         Raises:
-          UserError: a file is there already.
+          UserError: a file is there already, the predictor cannot be opened, or the cluster fails.
         """
-        images = [path for path, kind in inputs if kind == "image"]
-        videos = [path for path, kind in inputs if kind == "video"]
+        images = [path.absolute() for path, kind in inputs if kind == "image"]
+        videos = [path.absolute() for path, kind in inputs if kind == "video"]
         require_free(self._list_outputs(images, videos), overwrite)
-        if images:
-            (self._join_images if self.join else self._write_images)(images)
-        for path in videos:
-            try:
-                self._write_video(path)
-            except UserError as error:
-                self.faults.append(str(error))
+        remove_leftovers(self.output, deep=True)
+        size = IMAGES if scheduler and not self.join else len(images)
+        tasks = [images[i : i + size] for i in range(0, len(images), size or 1)] + videos
+        shown = show_progress("finding people", "tasks") if scheduler else contextlib.nullcontext()
+        results, faults = [], []
+        with shown as progress:  # on this machine each task shows its own
+            workers = None if scheduler else 1
+            for found in run_tasks(self._do, tasks, workers, progress, scheduler):
+                results += found.results
+                faults += found.faults
+                print_faults(found.lost, "lost")
         if self.coco_ids is not None:
-            write_json(self.output / "coco_results.json", self.results)
-        done = len(inputs) - len(self.faults)
+            write_json(self.output / "coco_results.json", results)
+        done = len(inputs) - len(faults)
         console.print(f"{done} of {len(inputs)} images and videos: see {self.output}")
-        return self.faults
+        return faults
+
+    def _do(self, task):
+        """The `Found` of a list of images, or of a video."""
+        predictor, found = self.open_predictor(), Found([], [], [])
+        if isinstance(task, list):
+            (self._join_images if self.join else self._write_images)(predictor, task, found)
+            return found._replace(faults=list(dict.fromkeys(found.faults)))  # joined: read twice
+        try:
+            self._write_video(predictor, task, found)
+        except UserError as error:
+            found.faults.append(str(error))
+        return found
 
     def _list_outputs(self, images, videos):
         stems = [path.stem for path in videos] + ["images"] * bool(self.join and images)
@@ -96,60 +129,63 @@ class PeopleFiles:
     def _json_file(self, name):
         return self.output / "json" / f"{name}_keypoints.json"
 
-    def _keep(self, name, people, scores, person_ids=None):
-        """Writes the people found on a frame."""
+    def _keep(self, found, skeleton, name, people, scores, person_ids=None):
+        """Writes the people of a frame."""
         if self.json:
             write_people(self._json_file(name), people, person_ids)
         if self.coco_ids is not None:
             image_id = self.coco_ids.get(name, name)
-            self.results += person_results(people, scores, image_id, self.skeleton)
+            found.results.extend(person_results(people, scores, image_id, skeleton))
 
-    def _read_images(self, images):
+    def _read_images(self, images, found):
         for path in images:
             try:
                 yield path.stem, read_image(path)
             except UserError as error:
-                self.faults.append(str(error))
+                found.faults.append(str(error))
 
-    def _write_images(self, images):
-        found = self.predictor.stream(self._read_images(images))
-        for name, frame, *item in track(found, len(images), "finding people", "images"):
-            self._keep(name, *item)
+    def _write_images(self, predictor, images, found):
+        stream = predictor.stream(self._read_images(images, found))
+        for name, frame, *item in track(stream, len(images), "finding people", "images"):
+            self._keep(found, predictor.skeleton, name, *item)
             if self.draw:
-                drawn = draw_people(frame, item[0], self.skeleton, self.threshold)
+                drawn = draw_people(frame, item[0], predictor.skeleton, self.threshold)
                 write_image(self.output / f"{name}.png", drawn)
 
-    def _join_images(self, images):
+    def _join_images(self, predictor, images, found):
         names = []
 
         def read():
-            for i, (name, frame) in enumerate(self._read_images(images)):
+            for i, (name, frame) in enumerate(self._read_images(images, found)):
                 names.append(name)
                 yield i / self.join, frame
 
-        self._follow("images", read(), read(), names, len(images), self.join)
-        self.faults = list(dict.fromkeys(self.faults))  # they were read twice
+        clip = "images", read(), read(), names, len(images), self.join
+        self._follow(predictor, found, *clip)
 
-    def _write_video(self, path):
+    def _write_video(self, predictor, path, found):
         opened = read_video(path)
         names = (f"{path.stem}_{i:012d}" for i in itertools.count())
-        self._follow(path.stem, opened, read_video(path), names, opened.count, opened.fps)
+        clip = path.stem, opened, read_video(path), names, opened.count, opened.fps
+        self._follow(predictor, found, *clip)
         if opened.lost:
-            print_faults([opened.describe_loss()], "lost")
+            found.lost.append(opened.describe_loss())
 
-    def _follow(self, stem, frames, again, names, count, fps):
+    def _follow(self, predictor, found, stem, frames, again, names, count, fps):
         """Writes and draws the people of a clip; `again` are its frames, read a second time."""
         frames = track(frames, count, f"finding people in {stem}", "frames")
-        times, *found = follow_people(self.predictor, frames, self.smooth, where=stem)
-        for name, people, numbers, scores in zip(names, *found, strict=False):
-            self._keep(name, people, scores, numbers)
+        times, *clip = follow_people(predictor, frames, self.smooth, where=stem)
+        for name, people, numbers, scores in zip(names, *clip, strict=False):
+            self._keep(found, predictor.skeleton, name, people, scores, numbers)
         if self.tables:
-            table = tabulate_people(*found[:2], times, self.skeleton, self.angles)
+            table = tabulate_people(*clip[:2], times, predictor.skeleton, self.angles)
             for kind in self.tables:
                 write_table(self.output / f"{stem}.{kind}", table)
         if self.draw:
             again = track(again, len(times), f"drawing {stem}", "frames")
             with VideoWriter(self.output / f"{stem}.mp4") as video:
-                for (time, frame), people, numbers in zip(again, *found[:2], strict=True):
-                    drawn = draw_people(frame, people, self.skeleton, self.threshold, ids=numbers)
+                for (time, frame), people, numbers in zip(again, *clip[:2], strict=True):
+                    drawn = draw_people(
+                        frame, people, predictor.skeleton, self.threshold, ids=numbers
+                    )
                     video.write(drawn, time, fps)

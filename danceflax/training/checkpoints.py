@@ -57,7 +57,7 @@ def load_model(directory: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
     path = find_model(directory)
     if (path / digests.NAME).exists() and (damage := digests.find_damage(path)):
         raise UserError(f"{path} is damaged: {damage}; bring back a copy, or name another step")
-    config = _read_config(path)
+    config = read_config(path)
     # Without a target tree, and as numpy: the devices need not be those it was saved on.
     handler = ocp.PyTreeCheckpointHandler()
     try:
@@ -98,8 +98,9 @@ def _read_score(path):
         return -np.inf
 
 
-def _read_config(path):
-    """A checkpoint's config. Raises UserError: it does not say what the model is."""
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """The config of a checkpoint that `find_model` has found. Raises UserError: it does not say
+    what the model is."""
     file = path / "config" / "metadata"
     try:
         config = json.loads(file.read_text())

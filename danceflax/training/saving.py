@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import re
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -54,6 +55,7 @@ class Saver:
         self._saving = None  # the step that is being written
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        sys.unraisablehook = _tell_unraisable
         self.step = _agree(functools.partial(digests.find_whole, self.folder))
         self._manager = _open_manager(self.folder, keep, self._seal)
 
@@ -220,6 +222,13 @@ def _agree(function):
     if code == -2:
         raise failure or UserError("the first process says why this training cannot begin")
     return None if code == -1 else code
+
+
+def _tell_unraisable(unraisable):
+    """What Python says where nobody can catch, but not of a save's stragglers: they find the save
+    over, for it has failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _reason(error):

@@ -7,11 +7,17 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
-from conftest import make_video
+from conftest import make_video, random_variables
 
 from danceflax.cli.commands import run_commands
 from danceflax.io import cluster as cluster_module
+from danceflax.io.images import write_image
+from danceflax.models.registry import create_model
+from danceflax.skeleton import COCO18
+from danceflax.training.checkpoints import save_model
 
 distributed = pytest.importorskip("distributed", reason="the extra danceflax[cluster] is missing")
 
@@ -132,3 +138,25 @@ def test_faults_are_one_line(case, message, cluster, tmp_path, monkeypatch, capf
         run(*words, *(["--workers=2"] if case == "both" else []))
     lines = [line for line in capfd.readouterr().err.splitlines() if "distributed" not in line]
     assert len(lines) == 1 and message in lines[0], lines
+
+
+def test_predict_writes_the_same_files(cluster, tmp_path):
+    """A pose network of random weights over two videos and two images; each worker loads it."""
+    skeleton, options = COCO18, {"width": 0.1, "paf_stages": 1, "heatmap_stages": 1}
+    model = create_model("openpose_body25", skeleton=skeleton, **options)
+    config = {"model": {"name": "openpose_body25", "options": options}} | {
+        "skeleton": skeleton.to_dict(), "normalisation": {"mean": [127.5] * 3, "std": [255.0] * 3},
+    }  # fmt: skip
+    save_model(tmp_path / "net", random_variables(model, jnp.zeros((1, 64, 64, 3))), config)
+    for name in "ab":
+        make_video(tmp_path / "in" / f"{name}.mp4", 3, size=(64, 64))
+        write_image(tmp_path / "in" / f"{name}.png", np.full((64, 64, 3), 99, np.uint8))
+    words = ["--checkpoint=net", "--input=in", "--height=64", "--batch_size=2", "--coco_json"]
+    for output, more in (("here", ()), ("there", (f"--scheduler={cluster.scheduler_address}",))):
+        done = subprocess.run(
+            [sys.executable, ROOT / "predict.py", *words, f"--output={output}", *more],
+            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
+    assert len(read_files(tmp_path / "here")) == 2 * (3 + 1) + 2 * 2 + 1

@@ -43,7 +43,7 @@ def inputs(tmp_path):
 
 def test_files_of_images_and_videos(tmp_path, inputs):
     output = tmp_path / "out"
-    files = PeopleFiles(Knows(), output, coco_ids={"b": 7}, tables=["csv", "parquet"], angles=True)
+    files = PeopleFiles(Knows, output, coco_ids={"b": 7}, tables=["csv", "parquet"], angles=True)
     announced = set(files._list_outputs([path for path, _ in inputs[1:]], [inputs[0][0]]))
     assert files.write(inputs, overwrite=False) == []
     frames = [f"dance_{i:012d}" for i in range(4)]
@@ -69,7 +69,7 @@ def test_files_of_images_and_videos(tmp_path, inputs):
 def test_joined_images_are_a_video_and_a_bad_one_is_named_once(tmp_path, inputs):
     (tmp_path / "a.png").write_text("no image")
     output = tmp_path / "out"
-    files = PeopleFiles(Knows(), output, join=10, smooth="fill", tables=["csv"])
+    files = PeopleFiles(Knows, output, join=10, smooth="fill", tables=["csv"])
     (fault,) = files.write(inputs[1:], overwrite=False)
     assert "a.png" in fault
     assert {path.name for path in output.iterdir()} == {"images.mp4", "images.csv", "json"}
@@ -78,5 +78,5 @@ def test_joined_images_are_a_video_and_a_bad_one_is_named_once(tmp_path, inputs)
 
 def test_nothing_that_is_not_asked_for(tmp_path, inputs):
     output = tmp_path / "out"
-    assert PeopleFiles(Knows(), output, draw=False, json=False).write(inputs, False) == []
+    assert PeopleFiles(Knows, output, draw=False, json=False).write(inputs, False) == []
     assert not output.exists()
