@@ -42,9 +42,11 @@ CLASSIFIER = dict(
         "cache.views": 2, "model.head_channels": 8,
     },
 )  # fmt: skip
-FROZEN = {"streams.rgb.train": False}
+FROZEN = {"streams.rgb.train": False, "streams.rgb.init_allow_missing": ".*"}
+IMPORTS = [
+    "danceflax.dance.task", "danceflax.pose.task", "danceflax.training.train", "tensorboardX",
+]  # fmt: skip
 # How a training is cut: by signals, or by what it needs going away for some seconds.
-IMPORTS = ["danceflax.dance.task", "danceflax.pose.task", "danceflax.training.train", "tensorboardX"]
 CUTS = ("SIGKILL", "SIGKILL", "SIGTERM", "full disk", "read-only", "no data")
 
 

@@ -155,7 +155,8 @@ def test_predict_writes_the_same_files(cluster, tmp_path):
     for output, more in (("here", ()), ("there", (f"--scheduler={cluster.scheduler_address}",))):
         done = subprocess.run(
             [sys.executable, ROOT / "predict.py", *words, f"--output={output}", *more],
-            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")

@@ -14,5 +14,4 @@ def test_what_befalls_a_training_does_not_show(tmp_path):
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for counts, starts, same in pool.map(cut, range(2)):
-            print(counts, starts)
             assert same and counts.total() == 15 and starts > 15
