@@ -16,6 +16,8 @@ COMMANDS = {
     "index": "danceflax.prepare.index",
     "check": "danceflax.prepare.check",
     "split": "danceflax.prepare.split",
+    "export-coco": "danceflax.prepare.export_coco",
+    "import-coco": "danceflax.prepare.import_coco",
     "tfds": "danceflax.prepare.tfds",
     "synthetic": "danceflax.prepare.synthetic.dataset",
 }

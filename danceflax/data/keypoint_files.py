@@ -22,6 +22,7 @@ from danceflax.skeleton import (
     BODY25,
     COCO17_JOINTS,
     COCO18,
+    OCCLUDED,
     UNLABELLED,
     VISIBLE,
 )
@@ -40,8 +41,10 @@ _OPENPOSE_JOINTS = {75: BODY25.joints, 54: COCO18.joints}
 # What the versions of OpenPose's JSON call the people and a person's numbers.
 # Coordinates scaled to 0..1 or -1..1 go a little beyond: nobody fits into so few pixels.
 MAX_SCALED = 2.0
-_OPENPOSE_PEOPLE = ("people", "bodies")
-_OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
+OPENPOSE_PEOPLE = ("people", "bodies")
+OPENPOSE_KEYPOINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
+# Not OpenPose's own: 0 to 2 a joint, where a person has said which are occluded.
+SEEN = "visibility"
 
 
 def read_keypoints(
@@ -126,13 +129,13 @@ def _read(text, min_confidence):
         except json.JSONDecodeError:
             raise BadSampleError(f"not JSON ({error}); write it again") from None
     if isinstance(data, dict):
-        for key in _OPENPOSE_PEOPLE:
+        for key in OPENPOSE_PEOPLE:
             if key in data:
                 return _read_openpose(data[key], min_confidence)
         return _read_coco(data["annotations"], min_confidence)
     if data and isinstance(data[0], dict):
         return _read_coco(data, min_confidence)
-    if _is_cpm_person(data):
+    if is_cpm_person(data):
         return _read_cpm([data])
     return _read_letsdance(data)
 
@@ -156,7 +159,7 @@ def _read_openpose(entries, min_confidence):
     people, ids = [], []
     for entry in entries:
         ids.append(int(np.ravel(entry.get("person_id", UNKNOWN))[0]))
-        key = next((key for key in _OPENPOSE_KEYPOINTS if key in entry), _OPENPOSE_KEYPOINTS[0])
+        key = next((key for key in OPENPOSE_KEYPOINTS if key in entry), OPENPOSE_KEYPOINTS[0])
         people.append(entry[key])
     for p, person in enumerate(people):
         if len(person) not in _OPENPOSE_JOINTS or len(person) != len(people[0]):
@@ -170,7 +173,12 @@ def _read_openpose(entries, min_confidence):
             f"all coordinates lie within {MAX_SCALED:g} of 0, as if scaled to 0..1 or -1..1; "
             "expected pixels (OpenPose's --keypoint_scale 0)"
         )
-    return _judge(people, True, min_confidence), joints, ids
+    people = _judge(people, True, min_confidence)
+    for person, entry in zip(people, entries, strict=True):
+        if SEEN in entry:
+            hidden = (person[:, 2] == VISIBLE) & (np.asarray(entry[SEEN]) == OCCLUDED)
+            person[hidden, 2] = OCCLUDED
+    return people, joints, ids
 
 
 def _read_coco(data, min_confidence):
@@ -201,7 +209,7 @@ def _judge(people, scored, min_confidence):
     return people
 
 
-def _is_cpm_person(data):
+def is_cpm_person(data):
     """One line of the 2018 format: [header, [name, x, y], ...], not a list of such persons."""
     return (
         isinstance(data, list)

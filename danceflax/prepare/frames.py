@@ -208,10 +208,15 @@ def note_of(task: Task) -> pathlib.Path:
     return pathlib.Path(task.root, NOTES, task.dance, f"{task.name}.json")
 
 
+def group_of_video(task: Task) -> str:
+    """What no two splits may share of the clips of a video; see `ClipNote`."""
+    match = YOUTUBE.fullmatch(task.name)
+    return match[1] if match else f"{task.dance}/{task.name}"
+
+
 def _describe(task, made):
     """The `Extraction` of a note."""
-    match = YOUTUBE.fullmatch(task.name)
-    group = match[1] if match else f"{task.dance}/{task.name}"
+    group = group_of_video(task)
     notes = {
         f"{task.dance}/{clip}": ClipNote(task.source, entry["start"], made["rate"], group)
         for clip, entry in made["clips"].items()
