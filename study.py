@@ -30,6 +30,7 @@ flags.DEFINE_string("i3d_checkpoint", "", "I3D of RGB; by default checkpoints/i3
 flags.DEFINE_float("fps", 25.0, "frames a second to keep; 0 keeps all", lower_bound=0)
 flags.DEFINE_float("cut", 10.0, "seconds a clip; 0 makes one of each video", lower_bound=0)
 flags.DEFINE_integer("short_side", 360, "pixels that larger frames shrink to; 0: none")
+flags.DEFINE_integer("steps", 0, "of each training; by default by how much there is", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "of the split and the trainings")
 flags.DEFINE_integer("workers", None, "processes that cut and check; by default one a core")
 flags.DEFINE_bool("plan", False, "say what would be done, how long and how large, and end")
@@ -48,7 +49,7 @@ def main(_):
     output = pathlib.Path(FLAGS.output)
     if output.resolve().is_relative_to(pathlib.Path(FLAGS.videos).resolve()):
         raise UserError(f"--output={output}: lies in {FLAGS.videos}; name a folder apart from it")
-    given = {key: FLAGS[key].value for key in ("videos", "fps", "cut", "short_side", "seed")}
+    names = ("videos", "fps", "cut", "short_side", "steps", "seed", "workers")
     tasks, others = plan_videos(
         FLAGS.videos, output / "data", FLAGS.fps, FLAGS.short_side, FLAGS.cut
     )
@@ -56,8 +57,7 @@ def main(_):
         output=output,
         pose=find_pose_network(FLAGS.pose_checkpoint),
         i3d=find_i3d(FLAGS.i3d_checkpoint),
-        workers=FLAGS.workers,
-        **given,
+        **{name: FLAGS[name].value for name in names},
     )
     require_networks(request)
     print_faults(summarise(others), "passed over")
@@ -83,7 +83,7 @@ def announce(steps, done, amount):
         f"about {amount.clips:,} clips, {amount.frames:,} frames at {amount.fps:g} a second"
     )
     if short := share_short(amount):
-        console.print(f"{short:.0%} of them are too short to be told, and left out of trainings")
+        console.print(f"{short:.0%} of the clips are too short to tell a dance by, and left out")
     rows = [
         (step.name, step.about, "done" if over else say_time(step.seconds))
         for step, over in zip(steps, done, strict=True)

@@ -15,7 +15,7 @@ from danceflax.prepare.annotated import Frame
 
 APART = 12  # frame numbers between frames that are picked, where there is a choice
 CANDIDATES = 4  # times as many are looked at mirrored as are picked
-JUMP = 0.25  # of a person's size, off the middle of before and after: as doubtful as can be
+JUMP = 0.1  # of a person's size, off the middle of before and after: half as doubtful as can be
 
 Annotated = tuple[Frame, KeypointFile]
 
@@ -45,8 +45,8 @@ def judge_frames(files: Sequence[Annotated]) -> Float[np.ndarray, " N"]:
 
 
 def measure_jump(before: KeypointFile, now: KeypointFile, after: KeypointFile) -> float:
-    """The largest distance of a joint from the middle of where it is a frame before and after, as a
-    share of JUMP of its person's size; at most 1. Only people with numbers are followed."""
+    """x / (1 + x), where x is the largest distance of a joint from the middle of where it is a
+    frame before and after, in JUMPs of its person's size. Only people with numbers are followed."""
     worst = 0.0
     for person, number in enumerate(now.ids.tolist()):
         others = [np.flatnonzero(file.ids == number) for file in (before, after)]
@@ -60,7 +60,7 @@ def measure_jump(before: KeypointFile, now: KeypointFile, after: KeypointFile) -
             xy = np.stack(three)[:, known, :2]
             off = np.linalg.norm(xy[1] - (xy[0] + xy[2]) / 2, axis=-1).max()
             worst = max(worst, float(off) / (JUMP * _size(now.people[person])))
-    return min(worst, 1.0)
+    return worst / (1 + worst)
 
 
 def pick_worst(

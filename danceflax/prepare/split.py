@@ -19,7 +19,7 @@ from danceflax.data.shares import assign_clips
 from danceflax.data.splits import Clip, group_frames
 from danceflax.data.tables import read_table
 from danceflax.errors import UserError
-from danceflax.io.console import console, print_faults
+from danceflax.io.console import console, print_faults, summarise
 from danceflax.io.files import write_text
 from danceflax.prepare.split_report import find_holes, print_splits, read_lists
 
@@ -34,6 +34,7 @@ def run(
     percent: tuple[int, ...] = (80, 10, 10),
     groups: str = "",
     by: str = "group",
+    shortest: float = 0.0,
     seed: int = 0,
 ) -> None:
     """Makes train, val and test splits of a root: dances in proportion, no video in two of them.
@@ -54,6 +55,8 @@ def run(
       percent: of train, val and test.
       groups: a CSV with a column clip, and a column of what no two splits may share.
       by: that column's name.
+      shortest: seconds; shorter clips of a root are left out: classifiers refuse less than half a
+        window. 0 takes all.
       seed: another seed, another result as good.
     """
     if report:
@@ -69,6 +72,8 @@ def run(
         labelled = [file.decode() for file in found.files[found.keypoints > 0].tolist()]
         files = {os.path.splitext(file)[0]: file for file in labelled}
         table = read_clip_table(root)
+        clips, short = drop_short(clips, table, shortest)
+        print_faults(summarise(short), f"shorter than {shortest:g} s")
     else:
         named = [clip for found in read_lists(lists).values() for clip in found]
         clips = list({(clip.dance, clip.name): clip for clip in named}.values())
@@ -82,6 +87,21 @@ def run(
     named = dict(zip(SPLITS, chosen, strict=True))
     print_splits(named, table)
     print_faults(find_holes(named, fractions), "note")
+
+
+def drop_short(
+    clips: Iterable[Clip], table: dict[str, ClipNote], shortest: float
+) -> tuple[list[Clip], list[str]]:
+    """Clips of so many seconds at least, and the names of the others; of those of which the table
+    gives no rate nobody knows."""
+    kept, short = [], []
+    for clip in clips:
+        note = find_note(clip, table)
+        fps = note.fps if note else 0.0
+        numbers = clip.frames.astype(int)
+        is_short = fps and (numbers[-1] - numbers[0] + 1) / fps < shortest
+        (short if is_short else kept).append(f"{clip.dance}/{clip.name}" if is_short else clip)
+    return kept, short
 
 
 def read_groups(path: str | os.PathLike, column: str) -> dict[str, ClipNote]:

@@ -30,6 +30,7 @@ class Request(typing.NamedTuple):
     fps: float
     cut: float
     short_side: int
+    steps: int  # of a training; 0: by the amount
     seed: int
     workers: int | None
 
@@ -59,13 +60,13 @@ def plan_steps(request: Request, amount: Amount) -> list[Step]:
     steps = [_cut_frames(request, amount)]
     if request.pose:
         steps.append(_find_people(request, amount))
-    steps += [_index(request), _check(request, amount), _split(request, percent)]
+    steps += [_index(request), _check(request, amount), _split(request, amount, percent)]
     if request.pose:
-        fields = settings.sequence_fields(amount)
+        fields = settings.sequence_fields(amount, request.steps)
         seconds = START + fields["steps"] * STEP
         steps += _train(request, "sequence", "configs/sequence.py", fields, seconds, split)
     if request.i3d:
-        fields = settings.i3d_fields(amount, request.i3d)
+        fields = settings.i3d_fields(amount, request.i3d, request.steps)
         clips = settings.count_training(amount)
         views = clips * settings.VIEWS + (amount.clips - clips) * fields["eval.clips"]
         work = views * I3D_FLOPS * fields["clip.frames"] / 64 / FLOPS / request.cores
@@ -142,18 +143,22 @@ def _check(request, amount):
     )  # fmt: skip
 
 
-def _split(request, percent):
+def _split(request, amount, percent):
+    shortest = settings.shortest_clip(amount)
     shares = zip(percent, ("train", "val", "test"), strict=True)
     shares = ", ".join(f"{part} % {name}" for part, name in shares if part)
     percent = ",".join(map(str, percent))
     return _prepare(
         "split",
         f"{shares}; no source in two splits",
-        (f"--root={request.root}", f"--percent={percent}", f"--seed={request.seed}"),
+        (
+            f"--root={request.root}", f"--percent={percent}", f"--shortest={shortest:g}",
+            f"--seed={request.seed}",
+        ),
         needs=(request.root / "index.npz", request.root / "clips.csv"),
         makes=tuple(_list_of(request, name) for name in ("train", "val")),
         seconds=QUICK,
-    )
+    )  # fmt: skip
 
 
 def _list_of(request, split):

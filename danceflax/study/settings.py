@@ -26,9 +26,14 @@ def count_windows(amount: Amount) -> int:
     return max(1, round(amount.clip_seconds / WINDOW))
 
 
+def shortest_clip(amount: Amount) -> float:
+    """Seconds: classifiers cannot read a clip that fills less than half a window."""
+    return math.ceil(50 * min(WINDOW, amount.clip_seconds) + 1) / 100
+
+
 def share_short(amount: Amount) -> float:
-    """Share of the clips that fill less than half a window: classifiers leave them out."""
-    least = min(WINDOW, amount.clip_seconds) / 2
+    """Share of the clips that are shorter."""
+    least = shortest_clip(amount)
     return sum(length < least for length in amount.lengths) / len(amount.lengths)
 
 
@@ -40,32 +45,31 @@ def count_training(amount: Amount) -> int:
 def clip_fields(amount: Amount) -> dict[str, Any]:
     """Fields of a classifier's config: windows that clips of this length and rate hold."""
     frames = max(MIN_FRAMES, round(min(WINDOW, amount.clip_seconds) * amount.fps))
-    fields = {
+    return {
         "clip.fps": f"{amount.fps:g}",
         "clip.frames": frames,
         "eval.clips": count_windows(amount),
     }
-    if short := share_short(amount):  # a split may have more than its share of them
-        fields["data.max_bad_fraction"] = round(min(0.5, 2 * short + 0.1), 2)
-    return fields
 
 
-def sequence_fields(amount: Amount) -> dict[str, Any]:
-    """Fields of configs/sequence.py."""
-    fields = clip_fields(amount) | _pace(count_training(amount) * count_windows(amount), BATCH)
+def sequence_fields(amount: Amount, steps: int = 0) -> dict[str, Any]:
+    """Fields of configs/sequence.py; `steps` of 0 are chosen by the amount."""
+    samples = count_training(amount) * count_windows(amount)
+    fields = clip_fields(amount) | _pace(samples, BATCH, steps)
     return fields | {"optimizer.groups.network.warmup_steps": fields["steps"] // 10}
 
 
-def i3d_fields(amount: Amount, checkpoint: str) -> dict[str, Any]:
+def i3d_fields(amount: Amount, checkpoint: str, steps: int = 0) -> dict[str, Any]:
     """Fields of configs/i3d.py:rgb, of which the head trains on features of that checkpoint."""
     own = {"streams.rgb.train": False, "streams.rgb.init_from": checkpoint, "cache.views": VIEWS}
-    return clip_fields(amount) | _pace(count_training(amount), I3D_BATCH) | own
+    return clip_fields(amount) | _pace(count_training(amount), I3D_BATCH, steps) | own
 
 
-def _pace(samples, most):
+def _pace(samples, most, steps):
     """Batch size and steps, and how often a training of so many logs, evaluates and saves."""
     batch = max(LEAST_BATCH, min(most, 1 << max(1, samples // 2).bit_length() - 1))
     low, high = STEPS
-    steps = min(high, max(low, int(float(f"{EPOCHS * samples / batch:.2g}"))))
-    often = {"log_every": steps // 20, "eval_every": steps // 4, "save_every": steps // 4}
+    steps = steps or min(high, max(low, int(float(f"{EPOCHS * samples / batch:.2g}"))))
+    part = max(1, steps // 4)
+    often = {"log_every": max(1, steps // 20), "eval_every": part, "save_every": part}
     return {"batch_size": batch, "steps": steps} | often

@@ -24,6 +24,7 @@ NAME = "study.json"
 TABLES = (".csv", ".json")  # which a command may write again as they were
 GRACE = 5.0  # seconds that a command which Ctrl-C reached as well has to end
 SIGINT_STATUS = 130
+STOPPED = (SIGINT_STATUS, 143)  # statuses of a command that SIGINT or SIGTERM has ended
 
 
 class Step(typing.NamedTuple):
@@ -56,7 +57,7 @@ def is_done(step: Step, output: pathlib.Path) -> bool:
       UserError: it has begun on something else, and does not bear that.
     """
     note = read_notes(output).get(step.name)
-    if note is None or not all(path.exists() for path in step.makes):
+    if note is None or not all(map(_holds_something, step.makes)):
         return False
     same = note["command"] == list(step.words) and note["needs"] == _state(step.needs)
     if not same and step.refuses:
@@ -82,9 +83,10 @@ def run_step(step: Step, output: pathlib.Path, scripts: pathlib.Path) -> None:
     note = {"command": list(step.words), "needs": needs, "makes": None}
     _take_note(output, step, note)
     status = _call([sys.executable, str(scripts / step.words[0]), *step.words[1:]])
-    if status in (SIGINT_STATUS, 143, -2, -15):
-        raise SystemExit(abs(status) + 128 if status < 0 else status)
-    if status not in (0, 1 if step.lenient else 0) or not all(p.exists() for p in step.makes):
+    status = status if status >= 0 else 128 - status  # a signal that it did not look at
+    if status in STOPPED:
+        raise SystemExit(status)
+    if status > step.lenient or not all(map(_holds_something, step.makes)):
         raise UserError(
             f"the step {step.name} has failed (status {status}): mend what the lines above say, "
             "and give the same command again"
@@ -116,6 +118,10 @@ def read_notes(output: pathlib.Path) -> dict[str, dict]:
 
 def _take_note(output, step, note):
     write_json(output / NAME, read_notes(output) | {step.name: note})
+
+
+def _holds_something(path):
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _call(command: Sequence[str]) -> int:
