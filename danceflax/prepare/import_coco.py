@@ -11,13 +11,16 @@ from scipy.optimize import linear_sum_assignment
 
 from danceflax.data.coco_files import Person, read_coco
 from danceflax.data.keypoint_edits import SAME, KeypointFile, nobody, open_keypoints
+from danceflax.data.root import FRAME_FOLDERS, find_folder
+from danceflax.data.splits import read_frames
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults
-from danceflax.io.files import write_text
+from danceflax.io.files import write_csv, write_text
 from danceflax.people import keypoint_boxes
 from danceflax.prepare.annotated import Frame, list_annotated
 from danceflax.skeleton import ABSENT, SKELETONS
 
+CORRECTED = "corrected.csv"
 FAR = 2.0  # times a person's size: nobody is moved as far, so it is someone else
 
 
@@ -31,6 +34,9 @@ def run(input: str, root: str = "", images: str = "", json: str = "") -> int:
     of changed ones every joint but those that were moved, their numbers (person_id) and whatever
     else a file says of them. A person who is not in the file any more is taken out.
 
+    ROOT/corrected.csv lists all frames that were ever brought back: a split of frames whose
+    keypoints a person has looked at, --config.data.train_split=ROOT/corrected.csv.
+
     Args:
       input: the COCO file that the tool wrote.
       root: the data root.
@@ -39,7 +45,7 @@ def run(input: str, root: str = "", images: str = "", json: str = "") -> int:
     """
     listed, people, _ = read_coco(input)
     frames = match_frames([image.file for image in listed], root, images, json, input)
-    totals, faults = collections.Counter(), []
+    totals, faults, seen = collections.Counter(), [], []
     for image, frame in zip(listed, frames, strict=True):
         try:
             file = open_keypoints(frame.keypoints)
@@ -48,14 +54,28 @@ def run(input: str, root: str = "", images: str = "", json: str = "") -> int:
             faults.append(str(error))
             continue
         totals += counts
+        seen.append(frame.name)
     console.print(
         f"{totals['files']:,} of {len(frames):,} files changed: {totals['joints']:,} joints of "
         f"{totals['changed']:,} people, {totals['added']:,} people added, {totals['removed']:,} "
         "taken out"
     )
-    if totals["files"] and root:
+    if root:
+        console.print(f"{list_corrected(root, seen)}: all frames that were ever brought back")
+    if root and totals["files"]:
         console.print(f"python prepare_data.py index --root={root} renews the index")
     return print_faults(faults)
+
+
+def list_corrected(root: str, names: Sequence[str]) -> pathlib.Path:
+    """Takes frames <dance>/<file> into ROOT/corrected.csv, a split file; its path."""
+    path = pathlib.Path(root, CORRECTED)
+    there = [file.decode() for file in read_frames(path).files.tolist()] if path.exists() else []
+    files = dict.fromkeys([*there, *names])
+    prefix = f"data/{path.parent.resolve().name}/{find_folder(root, FRAME_FOLDERS)}"
+    rows = [(f"{prefix}/{file}", file.partition("/")[0]) for file in files]
+    write_csv(path, [("file_path", "dance_type"), *rows])
+    return path
 
 
 def match_frames(

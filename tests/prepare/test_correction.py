@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
+from danceflax import api
+from danceflax.data.frames import LetsDanceSource
 from danceflax.data.keypoint_edits import open_keypoints
 from danceflax.data.keypoint_files import read_numbered
 from danceflax.errors import BadSampleError, UserError
@@ -82,6 +84,20 @@ def bring_back(root, coco):
         file.flush()
         with redirect_stdout(io.StringIO()):
             assert import_coco.run(file.name, root=str(root)) == 0
+
+
+def test_what_was_brought_back_is_a_split(root):
+    (root / "corrected.csv").unlink(missing_ok=True)
+    for seed, (first, last) in enumerate([(0, 2), (1, 3)]):
+        fill(root, "coco18", seed)
+        coco = export(root)
+        coco["images"] = coco["images"][first:last]
+        ids = [image["id"] for image in coco["images"]]
+        coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] in ids]
+        bring_back(root, coco)
+    source = LetsDanceSource(root, str(root / "corrected.csv"), COCO18)
+    names = sorted(path.name for path in root.glob("frames/*/*"))
+    assert [file.decode().rpartition("/")[2] for file in source.files] == names[:3]
 
 
 def seen(coco):
@@ -242,3 +258,34 @@ def test_the_text_of_2018_is_named(tmp_path):
     path.write_text(json.dumps(line))
     with pytest.raises(BadSampleError, match="cannot be corrected"):
         open_keypoints(path)
+
+
+def test_mirrored_frames_add_to_doubt(tmp_path, monkeypatch):
+    """A network that finds the same in the mirror image but for one frame, in which it is sure."""
+    names = make_root(tmp_path, 40, size=(60, 80))
+    rng = np.random.default_rng(0)
+    body = np.concatenate([rng.uniform(10, 50, (1, 18, 2)), np.full((1, 18, 1), 0.9)], -1)
+    for name in names:
+        (tmp_path / "keypoints" / name).with_suffix(".json").write_text(format_people(body, [0]))
+    frames = list_annotated(str(tmp_path), "", "", "")
+    files = [(frame, open_keypoints(frame.keypoints)) for frame in frames]
+
+    class Network:
+        skeleton, calls = COCO18, -1
+
+        def __call__(self, image):
+            self.calls += 1
+            people = body.astype(np.float32)
+            if self.calls % 2:
+                people = people[:, COCO18.flip].copy()
+                people[..., 0] = 79 - people[..., 0] + 15 * (self.calls == 11)
+            return people, np.ones(1)
+
+    monkeypatch.setattr(api, "load_predictor", lambda checkpoint: Network())
+    found = doubt.compare_mirrored(frames[:10], "net")
+    assert found.argmax() == 5 and found[5] > 0.2
+    np.testing.assert_allclose(np.delete(found, 5), 0, atol=1e-5)
+    assert len(doubt.pick_worst(files, doubt.judge_frames(files), 2, "net")) == 2
+    monkeypatch.setattr(api, "load_predictor", lambda checkpoint: object())
+    with pytest.raises(UserError, match="is no pose network"):
+        doubt.compare_mirrored(frames[:1], "net")
