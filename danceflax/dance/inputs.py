@@ -213,5 +213,5 @@ def _pose_clip(classifier, params, batch):
     else:
         maps = heatmaps[..., :-1]
     if maps.shape[1] != cells:
-        maps = jax.image.resize(maps, (len(maps), cells, cells, maps.shape[-1]), "linear")
+        maps = jax.image.resize(maps, (maps.shape[0], cells, cells, maps.shape[-1]), "linear")
     return maps.reshape(*source.shape[:2], *maps.shape[1:])

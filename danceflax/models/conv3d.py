@@ -16,12 +16,12 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from danceflax.models.layers import he_normal
+from danceflax.models.layers import he_normal, is_portable
 
 
 def on_cpu() -> bool:
     """Whether the CPU's formulations are traced."""
-    return jax.default_backend() == "cpu"
+    return jax.default_backend() == "cpu" and not is_portable()
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:

@@ -75,7 +75,7 @@ class TimeHead(nn.Module):
             )
         x = nn.relu(Conv3D(self.num_classes, (1, 1, 1), dtype=self.dtype, name="classes")(x))
         x = x.astype(jnp.float32).mean((2, 3))
-        x = ((x[:, :-1] + x[:, 1:]) / 2).transpose(0, 2, 1).reshape(len(x), -1)
+        x = ((x[:, :-1] + x[:, 1:]) / 2).transpose(0, 2, 1).reshape(x.shape[0], -1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="linear")(x)
 

@@ -58,7 +58,7 @@ def rhythm_features(
         *_statistics(*bones),
         _coherence(body, seen, ends),
     ]
-    return jnp.concatenate([x.reshape(len(places), -1) for x in found], -1)
+    return jnp.concatenate([x.reshape(places.shape[0], -1) for x in found], -1)
 
 
 def harmonics(

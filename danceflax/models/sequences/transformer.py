@@ -71,7 +71,8 @@ class SequenceTransformer(nn.Module):
         y = y + sinusoids(y.shape[1], self.width)[None, :, None]
         if self.tokens == "joints":
             y = y + nn.Dense(self.width, use_bias=False, name="joint")(jnp.eye(y.shape[2]))
-        y, shown = y.reshape(len(y), -1, self.width), shown.reshape(len(y), -1)
+        y = y.reshape(y.shape[0], -1, self.width)
+        shown = shown.reshape(y.shape[0], -1)
         for i in range(self.layers):
             y = Block(self.heads, self.dropout, train, name=f"block{i}")(y, shown)
         y = nn.LayerNorm(name="norm")(y)
