@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install parity demo demo-classifier test fuzz soak lint
+.PHONY: install docs parity demo demo-classifier test fuzz soak lint
 
 install: .venv/installed
 
@@ -62,3 +62,15 @@ soak: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The documentation as a site, build/site/index.html. Pages keep their places in the tree, and with
+# them the links between them.
+docs: .venv/docs
+	rm -rf build/pages
+	mkdir -p build/pages
+	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*.png docs/*.py $$(git ls-files danceflax) build/pages
+	$(BIN)/mkdocs build --strict --quiet
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev,docs]'
+	touch $@

@@ -172,7 +172,8 @@ def convert_joints(
 
     Args:
       people: (x, y, v).
-      source, target: joint names, J and N.
+      source: its J joint names.
+      target: the N joint names wanted.
 
     Returns:
       float32 keypoints; a joint that the source cannot give is (0, 0, ABSENT); and whether the
