@@ -67,7 +67,9 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return figures
 
 
-def judge(folder, variables, source, config):
+def judge(
+    folder: str, variables: Any, source: Any, config: ConfigDict
+) -> tuple[Any, Sequence[str]]:
     """(`Answers` with each window's probabilities [N, V, C], class names) on a fold's clips."""
     classifier, _, checkpoint = load(folder)
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)

@@ -58,7 +58,7 @@ class Classifier(NamedTuple):
     openpose: Any = None
 
 
-def reads_sequences(checkpoint):
+def reads_sequences(checkpoint: Mapping[str, Any]) -> bool:
     """Whether a checkpoint config is of a classifier of keypoint sequences."""
     return PEOPLE in (checkpoint.get("inputs") or {}).get("streams", ())
 
@@ -122,7 +122,7 @@ def make_view(classifier: Classifier) -> Callable:
     return functools.partial(read_views, views=views, **_reading(classifier))
 
 
-def open_people(classifier, source):
+def open_people(classifier: Classifier, source: Any) -> Any:
     """The source, with what the classifier's transforms need of its clips."""
     if PEOPLE not in classifier.inputs["streams"]:
         return source

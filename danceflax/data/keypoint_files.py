@@ -12,7 +12,7 @@ import json
 import os
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from danceflax.errors import BadSampleError
 from danceflax.io.files import read_bytes
@@ -86,7 +86,9 @@ def parse_keypoints(
     return _parse(text, where, min_confidence)[:2]
 
 
-def read_numbered(path, where=None):
+def read_numbered(
+    path: str | os.PathLike, where: str | os.PathLike | None = None
+) -> tuple[Float[np.ndarray, "P n 3"], tuple[str, ...], Int[np.ndarray, " P"]]:
     """As `read_keypoints`, and int [P]: the number that each person has in all frames of a clip, or
     UNKNOWN. Only OpenPose's files have numbers."""
     where = where or path

@@ -14,6 +14,7 @@ from danceflax.dance.sequences.augment import augment_people, read_windows
 from danceflax.dance.sequences.body import make_body, normalise
 from danceflax.dance.sequences.people import map_people, read_people, resample
 from danceflax.errors import BadSampleError, UserError
+from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import COCO17_JOINTS, COCO18, SKELETONS, Skeleton
 
 BODY = make_body(COCO18)
@@ -164,6 +165,24 @@ def test_people_keep_their_place_though_files_change_their_order(tmp_path):
     people = read_people(clip_on_disk(tmp_path, frames), COCO18)["people"]
     assert people.shape == (12, 2, 18, 3)
     assert np.abs(np.diff(people[..., 0, :2], axis=0)).max() < 5
+
+
+@pytest.mark.parametrize("known, swaps", [(True, True), (False, False)], ids=["ids", "without"])
+def test_people_are_who_their_files_say_if_everybody_has_an_id(tmp_path, known, swaps):
+    rng = np.random.default_rng(0)
+    body = rng.uniform(20, 60, (1, 25, 2))
+    bodies = np.concatenate([body, body + 300])
+    people = np.concatenate([bodies, np.ones((2, 25, 1))], -1)
+    record = clip_on_disk(tmp_path, [[]] * 6)
+    for t, file in enumerate(record["files"]):
+        ids = np.array([7, 40] if t < 3 else [40, 7])
+        if not known and t == 5:
+            ids[0] = -1
+        write_people(tmp_path / f"{file}.json", people.astype(np.float32), ids)
+    found = read_people(record, COCO18)["people"]
+    moved = np.abs(found[3, :, 0, 0] - found[2, :, 0, 0])
+    assert found.shape[:2] == (6, 2)
+    assert (moved > 250).all() if swaps else (moved < 1).all()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from danceflax.dance.sequences.body import HIPS, SHOULDERS
 from danceflax.data.frames import find_keypoints
-from danceflax.data.keypoint_files import read_keypoints
+from danceflax.data.keypoint_files import UNKNOWN, read_numbered
 from danceflax.errors import BadSampleError, UserError
 from danceflax.pose.track import link_people
 from danceflax.skeleton import Skeleton, convert_joints
@@ -54,6 +54,8 @@ class PeopleSource:
 def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.ndarray]:
     """{"people", "times"} of a record of clips, as `PeopleSource` says.
 
+    People are who their files say, where these number everybody; else they are followed here.
+
     Raises:
       BadSampleError: a keypoint file cannot be read, has not the joints that are needed, or nobody
         is in the clip; or the frames' numbers do not rise.
@@ -66,15 +68,21 @@ def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.n
             "order of time"
         )
     folder = record["folders"]["keypoints"]
-    frames = []
+    frames, ids = [], []
     for file in record["files"]:
         path = find_keypoints(folder, f"{file}.jpg")
-        people = np.zeros((0, skeleton.num_joints, 3), np.float32)
+        people, of_frame = np.zeros((0, skeleton.num_joints, 3), np.float32), np.zeros(0, int)
         if os.path.exists(path):
-            people = map_people(*read_keypoints(path), skeleton, path)
-        frames.append(people)
+            people, joints, of_frame = read_numbered(path)
+            people = _map_joints(people, joints, skeleton, path)
+        seen = _are_seen(people)
+        frames.append(people[seen])
+        ids.append(of_frame[seen])
     times = numbers / record["fps"]
-    people = follow_people(frames, times, skeleton)
+    if all(map(_number_everybody, ids)):
+        people = place_people(frames, _from_zero(ids), skeleton)
+    else:
+        people = follow_people(frames, times, skeleton)
     if not people.shape[1]:
         raise BadSampleError(
             f"{where}: nobody is on any of its {len(frames)} frames; leave the clip out"
@@ -88,6 +96,11 @@ def map_people(people, joints, skeleton: Skeleton, where) -> Float[np.ndarray, "
     Raises:
       BadSampleError: hips or shoulders are no joints of theirs, so that nothing can be scaled.
     """
+    people = _map_joints(people, joints, skeleton, where)
+    return people[_are_seen(people)]
+
+
+def _map_joints(people, joints, skeleton, where) -> Float[np.ndarray, "P J 3"]:
     people, labelled = convert_joints(people, joints, skeleton.joints)
     lacking = [n for n in (*HIPS, *SHOULDERS) if not labelled[skeleton.joints.index(n)]]
     if lacking and len(people):
@@ -95,7 +108,21 @@ def map_people(people, joints, skeleton: Skeleton, where) -> Float[np.ndarray, "
             f"{where}: its joints ({', '.join(joints)}) give no {', '.join(lacking)} of "
             f"{skeleton.name}, which the network was trained on; use keypoints that have them"
         )
-    return people[(people[..., 2] > 0).any(1)]
+    return people
+
+
+def _are_seen(people: Float[np.ndarray, "P J 3"]) -> Bool[np.ndarray, " P"]:
+    return (people[..., 2] > 0).any(1)
+
+
+def _number_everybody(ids: Int[np.ndarray, " P"]) -> bool:
+    return UNKNOWN not in ids and len(np.unique(ids)) == len(ids)
+
+
+def _from_zero(ids: list[Int[np.ndarray, " _"]]) -> list[Int[np.ndarray, " _"]]:
+    """The same ids, counted from 0 without gaps."""
+    known = np.unique(np.concatenate([np.zeros(0, int), *ids]))
+    return [np.searchsorted(known, of_frame) for of_frame in ids]
 
 
 def follow_people(
@@ -112,6 +139,16 @@ def follow_people(
         ids = link_people(frames, times.tolist(), skeleton)
     except UserError as error:
         raise BadSampleError(str(error)) from None
+    return place_people(frames, ids, skeleton)
+
+
+def place_people(
+    frames: list[Float[np.ndarray, "_ J 3"]],
+    ids: list[Int[np.ndarray, " _"]],
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "N P J 3"]:
+    """Each frame's people where their ids, from 0 on, put them; without those of a negative id;
+    those seen most, and largest, first."""
     count = max((int(of_frame.max(initial=-1)) + 1 for of_frame in ids), default=0)
     people = np.zeros((len(frames), count, skeleton.num_joints, 3), np.float32)
     for i, (found, of_frame) in enumerate(zip(frames, ids, strict=True)):
