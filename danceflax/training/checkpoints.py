@@ -72,7 +72,7 @@ def load_model(directory: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
 
 def read_description(directory: str | os.PathLike) -> dict[str, Any]:
     """The config of a checkpoint, without its weights; see `load_model`."""
-    return _read_config(find_model(directory))
+    return read_config(find_model(directory))
 
 
 def find_model(directory: str | os.PathLike) -> pathlib.Path:
