@@ -10,6 +10,8 @@ network (the given one, else the first in checkpoints/ or runs/), and the clips 
 source is in two splits. Then OUTPUT/sequence gets a classifier of the dancers' keypoints; and, if
 an I3D is given or lies in checkpoints/i3d_rgb, OUTPUT/i3d one of the features of the pictures.
 
+With bokeh installed (danceflax[report]) OUTPUT/sequence.html and OUTPUT/i3d.html are their reports.
+
 Each step is a command of the other scripts, printed as you could type it. Given again, the command
 passes over what is done and goes on where it was stopped.
 """

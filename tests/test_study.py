@@ -61,6 +61,7 @@ def test_from_videos_to_figures_and_nothing_twice(words):
     folder = pathlib.Path(words[1].partition("=")[2])
     figures = json.loads((folder / "sequence" / "evaluation_val.json").read_text())
     assert figures["metrics"]["clips"] == 2
+    assert "<html" in (folder / "sequence.html").read_text()[:200]
     assert (folder / "faults.csv").read_text().count("\n") == 1
 
     status, output, errors = call(*words)

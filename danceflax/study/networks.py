@@ -37,9 +37,9 @@ def count_parameters(path: str | os.PathLike) -> float:
 
 
 def _require(path, flag, is_kind, expected):
-    from danceflax.training.checkpoints import read_description
+    from danceflax.training.checkpoints import find_model, read_config
 
-    description = read_description(path)
+    description = read_config(find_model(path))
     if not is_kind(description):
         kind = description["model"]["name"]
         raise UserError(f"--{flag}={path}: holds {kind}; expected {expected}")
@@ -48,10 +48,10 @@ def _require(path, flag, is_kind, expected):
 
 def _look_at(path) -> dict[str, Any]:
     """What a checkpoint says of itself; nothing where there is none that can be read."""
-    from danceflax.training.checkpoints import read_description
+    from danceflax.training.checkpoints import find_model, read_config
 
     try:
-        return read_description(path)
+        return read_config(find_model(path))
     except UserError:
         return {}
 

@@ -1,5 +1,6 @@
 """The steps of a study: which commands, on what, and about how long each takes."""
 
+import importlib.util
 import os
 import pathlib
 import typing
@@ -9,6 +10,8 @@ from danceflax.study import settings
 from danceflax.study.networks import count_parameters
 from danceflax.study.steps import Step
 from danceflax.study.videos import Amount
+
+CHARTS = "bokeh"  # what reports need; without it there are figures, and no page
 
 # Guesses, for the estimate at the start: of a CPU. A GPU is far faster at networks.
 START = 12.0  # seconds until a script with JAX works
@@ -170,6 +173,8 @@ def _train(request, name, config, fields, seconds, split):
     workdir, home = request.output / name, _read(request)[name == "sequence"]
     fields = {"seed": request.seed, "data.root": request.root} | fields
     read = (home, _list_of(request, "train"), _list_of(request, "val"))
+    table = workdir / f"evaluation_{split}.json"
+    report = (request.output / f"{name}.html",) if importlib.util.find_spec(CHARTS) else ()
     windows = f"windows of {fields['clip.frames']} frames, {fields['eval.clips']} a clip"
     return [
         Step(
@@ -186,10 +191,13 @@ def _train(request, name, config, fields, seconds, split):
         ),
         Step(
             f"evaluate {name}",
-            f"measure it on the split {split}",
-            ("evaluate.py", f"--checkpoint={workdir}", f"--split={split}", "--overwrite"),
+            f"measure it on the split {split}{''.join(f', to {path}' for path in report)}",
+            (
+                "evaluate.py", f"--checkpoint={workdir}", f"--split={split}",
+                *(f"--report={path}" for path in report), "--overwrite",
+            ),
             needs=(_list_of(request, split), workdir / "checkpoints"),
-            makes=(workdir / f"evaluation_{split}.json", workdir / f"confusion_{split}.csv"),
+            makes=(table, workdir / f"confusion_{split}.csv", *report),
             seconds=START,
         ),
     ]  # fmt: skip

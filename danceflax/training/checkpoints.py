@@ -70,11 +70,6 @@ def load_model(directory: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
         raise UserError(f"{path}: its model cannot be read: {reason}") from None
 
 
-def read_description(directory: str | os.PathLike) -> dict[str, Any]:
-    """The config of a checkpoint, without its weights; see `load_model`."""
-    return read_config(find_model(directory))
-
-
 def find_model(directory: str | os.PathLike) -> pathlib.Path:
     """The directory of the checkpoint that `directory` means; see `load_model`."""
     path = pathlib.Path(directory).absolute()
