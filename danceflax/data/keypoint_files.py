@@ -211,7 +211,7 @@ def _judge(people, scored, min_confidence):
     return people
 
 
-def is_cpm_person(data):
+def is_cpm_person(data: object) -> bool:
     """One line of the 2018 format: [header, [name, x, y], ...], not a list of such persons."""
     return (
         isinstance(data, list)

@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -30,7 +31,7 @@ class Dancers(typing.NamedTuple):
 
 
 def follow_people(
-    predictor,
+    predictor: Any,
     frames: Iterable[tuple[float, UInt8[np.ndarray, "H W 3"]]],
     smooth: str | None = None,
     where: str = "the frames",
@@ -38,7 +39,7 @@ def follow_people(
     """Finds the people of a clip and follows them through it; keeps no frame.
 
     Args:
-      predictor: a `PosePredictor`.
+      predictor: a `PosePredictor`, or what else has its `stream` and `skeleton`.
       frames: (time in seconds, RGB frame) in order.
       smooth: one of `smooth.METHODS`, which fill short gaps as well; None leaves people as found.
       where: what error messages call the clip.

@@ -225,8 +225,10 @@ def make_estimator(
     return estimate
 
 
-def turn_back(people, turn, shape):
-    """People [B, P, J, 3] of an image that `jnp.rot90` turned `turn` times, in the pixels of the
+def turn_back(
+    people: Float[Array, "B P J 3"], turn: int, shape: Sequence[int]
+) -> Float[Array, "B P J 3"]:
+    """People of an image that `jnp.rot90` turned `turn` times, in the pixels of the
     image, which was of `shape` (height, width)."""
     x, y, score = jnp.moveaxis(people, -1, 0)
     right, bottom = shape[1] - 1, shape[0] - 1
@@ -234,18 +236,25 @@ def turn_back(people, turn, shape):
     return jnp.stack([x, y, score], -1) * (score > 0)[..., None]
 
 
-def merge_people(people, scores, views, sigmas, count, least=MERGE_OKS):
+def merge_people(
+    people: Float[Array, "B N J 3"],
+    scores: Float[Array, "B N"],
+    views: Num[np.ndarray, " N"],
+    sigmas: Float[np.ndarray, " J"],
+    count: int,
+    least: float = MERGE_OKS,
+) -> tuple[Float[Array, "B {count} J 3"], Float[Array, "B {count}"]]:
     """The `count` best people; of two of different views whose OKS is at least `least` the one of
     lower score goes.
 
     Args:
-      people: [B, N, J, 3] (x, y, score); a joint not found has score 0.
-      scores: [B, N]; 0 is nobody.
-      views: [N], numbers; people of one view are different people.
-      sigmas: [J], of the OKS.
+      people: (x, y, score); a joint not found has score 0.
+      scores: 0 is nobody.
+      views: numbers; people of one view are different people.
+      sigmas: of the OKS.
 
     Returns:
-      (people [B, count, J, 3], scores [B, count]), best first; zeros where there are fewer.
+      (people, scores), best first; zeros where there are fewer.
     """
     order = jnp.argsort(-scores, axis=1)
     people = jnp.take_along_axis(people, order[..., None, None], 1)
@@ -264,8 +273,8 @@ def merge_people(people, scores, views, sigmas, count, least=MERGE_OKS):
     return people * (scores > 0)[..., None, None], scores
 
 
-def similarity(people, sigmas):
-    """OKS [N, N] of people with each other, over the joints that both have; `metrics.oks` counts
+def similarity(people: Float[Array, "N J 3"], sigmas: Float[Array, " J"]) -> Float[Array, "N N"]:
+    """OKS of people with each other, over the joints that both have; `metrics.oks` counts
     those that one lacks as wrong. People with none in common are not alike."""
     present = people[..., 2] > 0
     low = jnp.where(present[..., None], people[..., :2], jnp.inf).min(1)

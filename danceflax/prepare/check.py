@@ -138,7 +138,7 @@ def check_frames(task: Task) -> tuple[list[Fault], list[tuple]]:
     return faults, good
 
 
-def list_pose_frames(root):
+def list_pose_frames(root: str | os.PathLike) -> set[str] | None:
     """`<dance>/<frame>` without suffix of the frames that the pose splits list; None without a
     split that can be read."""
     listed = None

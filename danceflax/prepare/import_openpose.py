@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -205,14 +206,16 @@ def import_extracted(
     return count, faults
 
 
-def video_rate(made):
+def video_rate(made: Mapping[str, Any]) -> float:
     """How many of a video's frames make a second, by which of them were kept."""
     first = next(iter(made["clips"].values()), {"positions": [0], "numbers": [0]})
     kept, numbers = (np.ptp(first[key]) for key in ("positions", "numbers"))
     return made["rate"] * (kept / numbers if numbers else 1.0)
 
 
-def number_people(keypoints, fps):
+def number_people(
+    keypoints: Mapping[int, pathlib.Path], fps: float
+) -> dict[int, Int[np.ndarray, " _"]]:
     """{frame number: numbers of its people} of a video's people, followed from frame to frame.
 
     Empty where the files have numbers already, or there is nothing to follow: one frame, or bodies

@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from danceflax.data.keypoint_files import read_numbered
 from danceflax.data.root import (
     FRAME_FOLDERS,
     KEYPOINT_FOLDERS,
+    Index,
     find_folder,
     scan_root,
 )
@@ -21,7 +23,7 @@ from danceflax.io.images import read_image
 from danceflax.io.videos import DEFAULT_FPS
 from danceflax.pose.follow import link_found
 from danceflax.pose.openpose_json import write_people
-from danceflax.skeleton import SKELETONS
+from danceflax.skeleton import SKELETONS, Skeleton
 
 
 def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
@@ -74,7 +76,9 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
     return print_faults(faults)
 
 
-def write_clip(items, fps, first, skeleton, output):
+def write_clip(
+    items: Iterable[tuple], fps: float, first: int, skeleton: Skeleton, output: pathlib.Path
+) -> int:
     """Numbers the people of a clip, from `first` on, and writes its files; returns how many.
 
     Args:
@@ -98,7 +102,7 @@ def write_clip(items, fps, first, skeleton, output):
     return len(files)
 
 
-def first_free(index, todo, output):
+def first_free(index: Index, todo: Iterable[str], output: pathlib.Path) -> dict[str, int]:
     """{clip: the first number that none of its people has} of clips of which files are there."""
     todo, free = {split_frame(file)[0] for file in todo}, {}
     for file in index.files[index.keypoints > 0].tolist():
@@ -109,7 +113,7 @@ def first_free(index, todo, output):
     return free
 
 
-def split_frame(file):
+def split_frame(file: str) -> tuple[str, int]:
     """'tango/abc_033_0007.jpg' -> ('tango/abc_033', 7)."""
     clip, _, number = file.rpartition(".")[0].rpartition("_")
     return clip, int(number)

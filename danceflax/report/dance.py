@@ -1,7 +1,7 @@
 """The report of dance classifiers."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -103,7 +103,7 @@ def find_groups(names: Sequence[str], config: Any) -> list[str]:
     return [group_of(clip, table) or clip.name for clip in clips]
 
 
-def make_measure(answers: Answers, classes: Sequence[str]):
+def make_measure(answers: Answers, classes: Sequence[str]) -> Callable:
     """The figures of answers where each clip counts as often as it is drawn."""
 
     def measure_drawn(weights):

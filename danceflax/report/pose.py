@@ -1,12 +1,12 @@
 """The report of pose networks."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from danceflax.errors import UserError
 from danceflax.pose import pck
@@ -93,7 +93,7 @@ def check_alike(runs: Sequence[Run]) -> None:
             raise UserError(f"--compare={other.name}: did not see the images that {first.name} saw")
 
 
-def make_measure(evaluation: Evaluation, skeleton: Skeleton):
+def make_measure(evaluation: Evaluation, skeleton: Skeleton) -> Callable:
     """The figures of an evaluation where each image counts as often as it is drawn."""
     images = evaluation.images
     right = np.array([(image.errors <= pck.THRESHOLD).sum(0) for image in images])
@@ -236,8 +236,12 @@ def picture_sections(
     return sections
 
 
-def draw_panels(image, people: Sequence, skeleton: Skeleton):
-    """An image beside itself, once for each of several people [P, J, 3]."""
+def draw_panels(
+    image: UInt8[np.ndarray, "H W 3"],
+    people: Sequence[Float[np.ndarray, "_ J 3"]],
+    skeleton: Skeleton,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """An image beside itself, once for each of several groups of people."""
     height = round(WIDTH * image.shape[0] / image.shape[1])
     drawn = [draw_people(image, shown, skeleton) for shown in people]
     area = cv2.INTER_AREA if image.shape[1] > WIDTH else cv2.INTER_CUBIC

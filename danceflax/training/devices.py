@@ -7,7 +7,7 @@ State has no device axis: it is replicated once, before the first step, and stay
 import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -60,7 +60,7 @@ def _initialize(lost_after, *where):
 
 
 @contextlib.contextmanager
-def leave_together():
+def leave_together() -> Iterator[None]:
     """A context in which an error ends this process at once, where there are others: to wait for
     them at the end, as JAX does, would be to wait for those that wait for this one.
 

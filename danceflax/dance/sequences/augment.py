@@ -81,7 +81,9 @@ def read_windows(
     return _item(np.stack(made), record)
 
 
-def place_windows(record, clip, tempo=1.0):
+def place_windows(
+    record: Mapping[str, Any], clip: Mapping[str, Any], tempo: float = 1.0
+) -> tuple[tuple[float, float], float]:
     """((first start, last start), seconds from frame to frame) of the windows of a clip.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,9 @@ def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.n
     return {"people": people, "times": times}
 
 
-def map_people(people, joints, skeleton: Skeleton, where) -> Float[np.ndarray, "P J 3"]:
+def map_people(
+    people: Float[np.ndarray, "Q K 3"], joints: Sequence[str], skeleton: Skeleton, where: object
+) -> Float[np.ndarray, "P J 3"]:
     """People as a skeleton has them, joints found by their names; without those who have none.
 
     Raises:

@@ -2,13 +2,14 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from danceflax.models.sequences.features import frame_features
 from danceflax.models.sequences.layers import join_people, split_people
 
 
 class SequenceGRU(nn.Module):
-    """People over time [B, T, P, J, 3] -> logits [B, num_classes].
+    """People over time -> logits.
 
     A linear layer on each frame's features, recurrent layers in both directions, the mean over the
     frames that show the person.
@@ -28,7 +29,9 @@ class SequenceGRU(nn.Module):
     dropout: float = 0.3
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B T P J 3"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         places, seen = split_people(x)
         shown = seen.max((2, 3))
         y = nn.Dense(self.width, name="embed")(frame_features(places, seen, self.centre))

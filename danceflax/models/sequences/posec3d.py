@@ -47,7 +47,7 @@ class Bottleneck(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T h w C"]) -> Float[Array, "B T h2 w2 4*{self.channels}"]:
         def conv(x, channels, kernel, stride, name):
             strides = (1, stride, stride)
             x = Conv3D(channels, kernel, strides, use_bias=False, dtype=self.dtype, name=name)(x)
@@ -65,7 +65,7 @@ class Bottleneck(nn.Module):
 
 
 class PoseC3D(nn.Module):
-    """People over time [B, T, P, J, 3] -> logits [B, num_classes].
+    """People over time -> logits.
 
     Attributes:
       num_classes: outputs.
@@ -84,7 +84,9 @@ class PoseC3D(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B T P J 3"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         x = draw_volumes(x, self.size, self.sigma).astype(self.dtype)
         x = Conv3D(self.width, (1, 7, 7), use_bias=False, dtype=self.dtype, name="stem")(x)
         norm = nn.BatchNorm(

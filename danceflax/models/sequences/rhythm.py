@@ -1,13 +1,14 @@
 """A small network on the spectra of joints: rhythm and coordination, no order of frames."""
 
 import flax.linen as nn
+from jaxtyping import Array, Float
 
 from danceflax.models.sequences.features import rhythm_features
 from danceflax.models.sequences.layers import SeenNorm, join_people, split_people
 
 
 class RhythmNet(nn.Module):
-    """People over time [B, T, P, J, 3] -> logits [B, num_classes].
+    """People over time -> logits.
 
     The features of `features.rhythm_features`, each in units of its spread over the training set;
     then fully connected layers with layer norm.
@@ -27,7 +28,9 @@ class RhythmNet(nn.Module):
     dropout: float = 0.3
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B T P J 3"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         places, seen = split_people(x)
         there = seen.max((1, 2, 3))
         y = rhythm_features(places, seen, self.parents, self.centre, self.ends)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.sequences.layers import (
@@ -34,14 +34,16 @@ def make_adjacency(parents: Sequence[int]) -> Float[np.ndarray, "3 J J"]:
 
 
 class GraphConv(nn.Module):
-    """A convolution over a graph whose edges' weights are learned. [N, T, J, C] -> [N, T, J, D]."""
+    """A convolution over a graph whose edges' weights are learned."""
 
     features: int
     parents: tuple
     train: bool
 
     @nn.compact
-    def __call__(self, x, there):
+    def __call__(
+        self, x: Float[Array, "N T J C"], there: Float[Array, " N"]
+    ) -> Float[Array, "N T J {self.features}"]:
         edges = make_adjacency(self.parents)
         edges = edges + self.param("bias", nn.initializers.zeros, edges.shape, jnp.float32)
         y = nn.Dense(3 * self.features, name="conv")(x)
@@ -54,7 +56,7 @@ class GraphConv(nn.Module):
 
 
 class TimeConv(nn.Module):
-    """Convolutions over time at several scales. [N, T, J, C] -> [N, ceil(T / stride), J, D]."""
+    """Convolutions over time at several scales."""
 
     features: int
     stride: int
@@ -62,7 +64,9 @@ class TimeConv(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x, there):
+    def __call__(
+        self, x: Float[Array, "N T J C"], there: Float[Array, " N"]
+    ) -> Float[Array, "N -(-T//{self.stride}) J {self.features}"]:
         branches = len(DILATIONS) + 2
         width = self.features // branches
         first = self.features - width * (branches - 1)
@@ -94,7 +98,7 @@ class TimeConv(nn.Module):
 
 
 class Trunk(nn.Module):
-    """One stream: [N, T, J, C] -> [N, num_classes]."""
+    """One stream's logits."""
 
     num_classes: int
     parents: tuple
@@ -103,7 +107,9 @@ class Trunk(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, x, there):
+    def __call__(
+        self, x: Float[Array, "N T J C"], there: Float[Array, " N"]
+    ) -> Float[Array, "N {self.num_classes}"]:
         batch, frames, joints, _ = x.shape
         x = SeenNorm(self.train, name="input_norm")(x.reshape(batch, frames, -1), there)
         x = x.reshape(batch, frames, joints, -1)
@@ -122,7 +128,7 @@ class Trunk(nn.Module):
 
 
 class STGCN(nn.Module):
-    """People over time [B, T, P, J, 3] -> logits [B, num_classes], the mean of the streams'.
+    """People over time -> logits, the mean of the streams'.
 
     Attributes:
       num_classes: outputs.
@@ -139,7 +145,9 @@ class STGCN(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B T P J 3"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if not self.streams or set(self.streams) - set(STREAMS):
             raise UserError(
                 f"config.model.streams={tuple(self.streams)}; choose of {', '.join(STREAMS)}"

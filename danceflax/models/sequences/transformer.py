@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.models.sequences.features import frame_features
@@ -11,22 +12,24 @@ from danceflax.models.sequences.layers import find_root, join_people, split_peop
 TOKENS = ("frames", "joints")
 
 
-def sinusoids(length: int, width: int) -> np.ndarray:
-    """[length, width] position codes of Vaswani et al. 2017: sines, then cosines."""
+def sinusoids(length: int, width: int) -> Float[np.ndarray, "{length} {width}"]:
+    """Position codes of Vaswani et al. 2017: sines, then cosines."""
     rates = 10_000.0 ** -(np.arange(width // 2) / (width // 2))
     angles = np.outer(np.arange(length), rates)
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
 
 
 class Block(nn.Module):
-    """Self-attention and a layer for each token. [N, K, D] -> [N, K, D]."""
+    """Self-attention and a layer for each token."""
 
     heads: int
     dropout: float
     train: bool
 
     @nn.compact
-    def __call__(self, x, shown):
+    def __call__(
+        self, x: Float[Array, "N K D"], shown: Float[Array, "N K"]
+    ) -> Float[Array, "N K D"]:
         drop = nn.Dropout(self.dropout, deterministic=not self.train)
         y = nn.LayerNorm(name="attention_norm")(x)
         mask = nn.make_attention_mask(jnp.ones_like(shown), shown)
@@ -37,7 +40,7 @@ class Block(nn.Module):
 
 
 class SequenceTransformer(nn.Module):
-    """People over time [B, T, P, J, 3] -> logits [B, num_classes].
+    """People over time -> logits.
 
     A token is all joints, or one joint, over `patch` frames; the answer is of the mean of those
     that show anything.
@@ -62,7 +65,9 @@ class SequenceTransformer(nn.Module):
     dropout: float = 0.2
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B T P J 3"], train: bool = False
+    ) -> Float[Array, "B {self.num_classes}"]:
         if self.tokens not in TOKENS:
             raise UserError(f"config.model.tokens={self.tokens!r}; choose {' or '.join(TOKENS)}")
         places, seen = split_people(x)
@@ -80,9 +85,11 @@ class SequenceTransformer(nn.Module):
         y = (y * shown[..., None]).sum(1) / count
         return join_people(nn.Dense(self.num_classes, name="output")(y), seen, x.shape[2])
 
-    def cut(self, places, seen):
-        """(values [N, T / patch, 1 or J, D], shown [N, T / patch, 1 or J]); a rest of frames is
-        filled with ones that show nothing."""
+    def cut(
+        self, places: Float[Array, "N T J 2"], seen: Float[Array, "N T J 1"]
+    ) -> tuple[Float[Array, "N K I D"], Float[Array, "N K I"]]:
+        """Values of K = T / patch tokens, of I = 1 or J items, and which of them show anything; a
+        rest of frames is filled with ones that show nothing."""
         rest = ((0, 0), (0, -places.shape[1] % self.patch), (0, 0), (0, 0))
         places, seen = jnp.pad(places, rest), jnp.pad(seen, rest)
         if self.tokens == "joints":
