@@ -2,7 +2,6 @@
 
 import typing
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -31,7 +30,7 @@ class Dancers(typing.NamedTuple):
 
 
 def follow_people(
-    predictor: Any,
+    predictor: typing.Any,
     frames: Iterable[tuple[float, UInt8[np.ndarray, "H W 3"]]],
     smooth: str | None = None,
     where: str = "the frames",
