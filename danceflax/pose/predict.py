@@ -226,7 +226,7 @@ def make_estimator(
 
 
 def turn_back(
-    people: Float[Array, "B P J 3"], turn: int, shape: Sequence[int]
+    people: Float[Array | np.ndarray, "B P J 3"], turn: int, shape: Sequence[int]
 ) -> Float[Array, "B P J 3"]:
     """People of an image that `jnp.rot90` turned `turn` times, in the pixels of the
     image, which was of `shape` (height, width)."""
@@ -237,13 +237,13 @@ def turn_back(
 
 
 def merge_people(
-    people: Float[Array, "B N J 3"],
-    scores: Float[Array, "B N"],
-    views: Num[np.ndarray, " N"],
-    sigmas: Float[np.ndarray, " J"],
+    people: Float[Array | np.ndarray, "B N J 3"],
+    scores: Float[Array | np.ndarray, "B N"],
+    views: Num[Array | np.ndarray, " N"],
+    sigmas: Sequence[float] | Float[np.ndarray, " J"],
     count: int,
     least: float = MERGE_OKS,
-) -> tuple[Float[Array, "B {count} J 3"], Float[Array, "B {count}"]]:
+) -> tuple[Float[Array, "B M J 3"], Float[Array, "B M"]]:
     """The `count` best people; of two of different views whose OKS is at least `least` the one of
     lower score goes.
 
@@ -273,7 +273,9 @@ def merge_people(
     return people * (scores > 0)[..., None, None], scores
 
 
-def similarity(people: Float[Array, "N J 3"], sigmas: Float[Array, " J"]) -> Float[Array, "N N"]:
+def similarity(
+    people: Float[Array | np.ndarray, "N J 3"], sigmas: Float[Array | np.ndarray, " J"]
+) -> Float[Array, "N N"]:
     """OKS of people with each other, over the joints that both have; `metrics.oks` counts
     those that one lacks as wrong. People with none in common are not alike."""
     present = people[..., 2] > 0

@@ -109,7 +109,7 @@ def first_free(index: Index, todo: Iterable[str], output: pathlib.Path) -> dict[
         clip, _ = split_frame(file.decode())
         if clip in todo:
             ids = read_numbered(find_keypoints(output, file.decode()))[2]
-            free[clip] = max(free.get(clip, 0), ids.max(initial=-1) + 1)
+            free[clip] = max(free.get(clip, 0), int(ids.max(initial=-1)) + 1)
     return free
 
 

@@ -95,7 +95,8 @@ def test_of_one_person_found_twice_the_best_stays():
     part[5:] = 0
     close = PEOPLE[0] + (4, 2, 0)  # someone else, for the same view has found both
     people = np.stack([PEOPLE[0], again, part, close, PEOPLE[1], 0 * part])[None]
-    scores, views = np.array([[0.8, 0.9, 0.3, 0.6, 0.4, 0.0]]), [0, 1, 0, 1, 0, 1]
+    scores = np.array([[0.8, 0.9, 0.3, 0.6, 0.4, 0.0]])
+    views = np.array([0, 1, 0, 1, 0, 1])
     merged, left = merge_people(people, scores, views, COCO18.sigmas, 4)
     np.testing.assert_allclose(left, [[0.9, 0.6, 0.4, 0]])
     np.testing.assert_array_equal(merged[0], np.stack([again, close, PEOPLE[1], 0 * part]))

@@ -82,8 +82,8 @@ def read_windows(
 
 
 def place_windows(
-    record: Mapping[str, Any], clip: Mapping[str, Any], tempo: float = 1.0
-) -> tuple[tuple[float, float], float]:
+    record: Mapping[str, Any], clip: ConfigDict | Mapping[str, Any], tempo: float = 1.0
+) -> tuple[tuple[float | np.floating, float | np.floating], float | np.floating]:
     """((first start, last start), seconds from frame to frame) of the windows of a clip.
 
     Raises:

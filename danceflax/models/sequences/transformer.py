@@ -28,7 +28,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "N K D"], shown: Float[Array, "N K"]
+        self, x: Float[Array | np.ndarray, "N K D"], shown: Float[Array | np.ndarray, "N K"]
     ) -> Float[Array, "N K D"]:
         drop = nn.Dropout(self.dropout, deterministic=not self.train)
         y = nn.LayerNorm(name="attention_norm")(x)
