@@ -9,7 +9,8 @@ from danceflax.errors import UserError
 from danceflax.models.openpose import Maps
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.metrics import oks
-from danceflax.pose.predict import make_estimator, merge_people, similarity, turn_back
+from danceflax.pose.predict import make_estimator
+from danceflax.pose.rotations import merge_people, similarity, turn_back
 from danceflax.pose.targets import make_targets
 from danceflax.skeleton import COCO18
 
