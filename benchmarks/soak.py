@@ -117,6 +117,32 @@ def make_disk(folder):
             subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def lock_disk(disk):
+    """Makes a mounted disk read-only, if this machine's kernel can; the value says so.
+
+    It is mounted over itself: a remount is refused while a file is open. That one can be written.
+    """
+    command = ["mount", "--bind", "-o", "ro", disk, disk]
+    locked = subprocess.run(command, capture_output=True).returncode == 0
+    return locked and not os.access(disk, os.W_OK)
+
+
+def unlock_disk(disk):
+    """Takes off again what lock_disk laid over the disk, which a half success does too."""
+    mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    if sum(line.split()[1] == str(disk) for line in mounts) > 1:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def find_impossible(disk, mounted):
+    """The cuts that this machine does not allow, as a container's root finds."""
+    if not mounted:
+        return {"full disk", "read-only"}
+    locked = lock_disk(disk)
+    unlock_disk(disk)
+    return set() if locked else {"read-only"}
+
+
 def cut(kind, process, disk, data, seconds):
     """Does that to a running training, and undoes it once the training has ended or has borne it
     for so many seconds."""
@@ -137,10 +163,9 @@ def cut(kind, process, disk, data, seconds):
         process.join(seconds)
         filler.unlink()
     else:
-        # Over itself: a remount is refused while a file is open. That file alone can be written.
-        subprocess.run(["mount", "--bind", "-o", "ro", disk, disk], check=True)
+        lock_disk(disk)
         process.join(seconds)
-        subprocess.run(["umount", "--lazy", disk], check=True)
+        unlock_disk(disk)
 
 
 def soak(name, kills, folder, rng, seconds=float("inf")):
@@ -155,7 +180,8 @@ def soak(name, kills, folder, rng, seconds=float("inf")):
     peace = time.monotonic() - begun
     counts, starts = collections.Counter(), 0
     with make_disk(folder / "disk") as mounted:
-        kinds = [kind for kind in CUTS if mounted or kind not in ("full disk", "read-only")]
+        impossible = find_impossible(folder / "disk", mounted)
+        kinds = [kind for kind in CUTS if kind not in impossible]
         workdir = folder / "disk" / "run"
         while counts.total() < kills and time.monotonic() < ends:
             process = start(name, workdir, data)
