@@ -1,6 +1,6 @@
 """From uint8 RGB to what a network was trained on. Statistics travel with the weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -26,16 +26,19 @@ def normalise(
 def on_images(model: nn.Module, normalisation: Mapping[str, Sequence[float]]) -> Callable:
     """apply(variables, images of RGB 0..255): the model on the normalised images.
 
-    With `train` it gives (the same by the batch's own statistics, the new model state).
+    With `train` (True, or names of the parts that train) it gives (the same by the batch's own
+    statistics, the new model state).
     """
 
     def apply(
-        variables: Mapping[str, Any], images: Num[ArrayLike, "B H W 3"], train: bool = False
+        variables: Mapping[str, Any],
+        images: Num[ArrayLike, "B H W 3"],
+        train: bool | Collection[str] = False,
     ) -> Any:
         images = normalise(images, normalisation)
         if not train:
             return model.apply(variables, images)
-        output, state = model.apply(variables, images, True, mutable=["batch_stats"])
+        output, state = model.apply(variables, images, train, mutable=["batch_stats"])
         return output, dict(state)
 
     return apply

@@ -9,6 +9,7 @@ Both work at stride 8. Parameters fall into three groups by their module's name:
 (`conv4_2`, `conv6`, ...) and the last is called `output`; the weight converter maps them.
 """
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -184,7 +185,9 @@ class OpenPoseCOCO(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W 3"], train: bool = False) -> Maps:
+    def __call__(
+        self, images: Float[Array, "B H W 3"], train: bool | Collection[str] = False
+    ) -> Maps:
         """`train` changes nothing here."""
         features = Features(self.width, remat=self.remat, dtype=self.dtype, name="feature")(
             images.astype(self.dtype)
@@ -231,30 +234,40 @@ class OpenPoseBody25(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W 3"], train: bool = False) -> Maps:
-        """`train`: batch norm uses the batch's statistics.
+    def __call__(
+        self, images: Float[Array, "B H W 3"], train: bool | Collection[str] = False
+    ) -> Maps:
+        """`train`: batch norm uses the batch's statistics; of these stages, if it names any.
 
         Raises:
           UserError: an activation is not known, or there is no PAF stage.
         """
         self._check()
-        norm = Norm(self.batch_norm, train, self.bn_decay)
         stage = nn.remat(DenseStage) if self.remat else DenseStage
         features = Features(
             self.width, prelu=True, remat=self.remat, dtype=self.dtype, name="feature"
         )(images.astype(self.dtype))
         pafs, x = [], features
-        options = (self.paf_activation, self.width, norm, self.dtype)
+
+        def refine(kind, i, x):
+            channels, activation = (
+                getattr(self, f"num_{kind}s"),
+                getattr(self, f"{kind}_activation"),
+            )
+            name = f"{kind}_stage{i}"
+            trains = train if isinstance(train, bool) else name in train
+            norm = Norm(self.batch_norm, trains, self.bn_decay)
+            return stage(channels, i == 0, activation, self.width, norm, self.dtype, name=name)(x)
+
         for i in range(self.paf_stages):
-            paf = stage(self.num_pafs, i == 0, *options, name=f"paf_stage{i}")(x)
+            paf = refine("paf", i, x)
             x = jnp.concatenate([features, paf], -1)
             pafs.append(paf.astype(jnp.float32))
         if self.stop_heatmap_gradient:
             paf = jax.lax.stop_gradient(paf)
         heatmaps, x = [], jnp.concatenate([features, paf], -1)
-        options = (self.heatmap_activation, *options[1:])
         for i in range(self.heatmap_stages):
-            heatmap = stage(self.num_heatmaps, i == 0, *options, name=f"heatmap_stage{i}")(x)
+            heatmap = refine("heatmap", i, x)
             x = jnp.concatenate([features, heatmap, paf], -1)
             heatmaps.append(heatmap.astype(jnp.float32))
         return Maps(pafs, heatmaps, features)

@@ -1,6 +1,6 @@
 """What pose training minimises: the masked squared error of every stage's maps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,14 +23,15 @@ def make_loss(
     sigma: float,
     limb_width: float,
     mode: str,
-    train: bool = False,
+    train: bool | Collection[str] = False,
 ) -> Callable:
     """Builds the loss of a batch.
 
     Args:
       apply: of `on_images`.
       skeleton, stride, sigma, limb_width, mode: as in `make_targets`.
-      train: batch norm uses the batch's statistics and updates the running ones.
+      train: batch norm uses the batch's statistics and updates the running ones; of these stages,
+        if it names any.
 
     Returns:
       loss(params, model_state, batch, rng) -> (sum over stages and samples, (number of samples,
@@ -43,7 +44,7 @@ def make_loss(
         del rng  # these networks draw nothing
         variables = {"params": params, **model_state}
         if train:
-            maps, new_state = apply(variables, batch["image"], train=True)
+            maps, new_state = apply(variables, batch["image"], train=train)
             model_state = model_state | new_state
         else:
             maps = apply(variables, batch["image"])
@@ -59,16 +60,21 @@ def make_loss(
 
 
 def unlabelled_cells(
-    people: Float[Array | np.ndarray, "B P J 3"], shape: Sequence[int], stride: int
+    people: Float[Array | np.ndarray, "B P J 3"],
+    labelled: Bool[Array | np.ndarray, "B J"],
+    shape: Sequence[int],
+    stride: int,
 ) -> Bool[Array, "B h w J"]:
-    """Where a joint's channel does not count: in the box around each person who has it unlabelled.
+    """Where nobody knows of a joint: in the box around each person who has it unlabelled.
 
     Args:
       people: (x, y, visibility) in input pixels.
+      labelled: False for a joint that the whole set leaves out.
       shape: (h, w) of the maps.
       stride: input pixels a map cell.
     """
-    known, unlabelled = people[..., 2:] != ABSENT, people[..., 2] == UNLABELLED
+    known = people[..., 2:] != ABSENT
+    unlabelled = (people[..., 2] == UNLABELLED) | ~labelled[:, None]
     xy = to_grid(people[..., :2], stride)
     low = jnp.where(known, xy, jnp.inf).min(2)  # [B, P, 2]
     high = jnp.where(known, xy, -jnp.inf).max(2)
@@ -110,11 +116,11 @@ def stage_losses(
     mask = batch["mask"].astype(jnp.float32) / 255.0
     mask = mask * mask if mode == "caffe" else mask
     mask = (mask * batch["weight"][:, None, None])[..., None]
-    unknown = unlabelled_cells(batch["people"], mask.shape[1:3], stride)
+    unknown = unlabelled_cells(batch["people"], batch["labelled"], mask.shape[1:3], stride)
     joints = (batch["labelled"][:, None, None] & ~unknown).astype(jnp.float32)  # [B, h, w, J]
     a, b = np.array(skeleton.limbs).T
     limbs = jnp.repeat(joints[..., a] * joints[..., b], 2, axis=-1)
-    background = 1.0 - unknown.any(-1, keepdims=True)
+    sure = ~unknown.any(-1, keepdims=True)
 
     def total(predicted, target, channels):
         return 0.5 * (jnp.square(predicted - target) * mask * channels).sum()
@@ -123,6 +129,8 @@ def stage_losses(
     for i, predicted in enumerate(maps.pafs):
         losses[f"paf_stage{i}"] = total(predicted, pafs, limbs)
     for i, predicted in enumerate(maps.heatmaps):
+        # Where joints are unknown, the background is at most what the known ones leave of it.
+        background = sure | (predicted[..., -1:] > heatmaps[..., -1:])
         channels = jnp.concatenate([joints, background], -1)
         losses[f"heatmap_stage{i}"] = total(predicted, heatmaps, channels)
     return losses

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -24,6 +25,7 @@ from danceflax.pose.evaluate import (
 )
 from danceflax.pose.loss import make_loss
 from danceflax.training import devices
+from danceflax.training.optimizers import label_parameters, trained_parameters
 from danceflax.training.pretrained import refuse_random, start_from
 from danceflax.training.task import Read, Task, Work
 
@@ -48,18 +50,24 @@ def make_task(config: ConfigDict) -> Task:
         variables, normalisation = start_from(
             config.init_from, variables, skeleton, config.init_allow_missing
         )
-    for name, group in config.optimizer.groups.items():
-        if not group.train:
+    groups = config.optimizer.groups.to_dict()
+    finds_people = getattr(model, "heatmap_stages", 1) > 0
+    if not finds_people:
+        groups.pop("heatmap", None)
+    for name, group in groups.items():
+        if not group["train"]:
             field = f"config.optimizer.groups.{name}.train"
             refuse_random(field, bool(config.init_from), config.init_allow_missing)
     apply = on_images(model, normalisation)
     targets = dict(stride=STRIDE, **config.targets)
-    loss = make_loss(apply, skeleton, **targets, train=True)
+    labels = label_parameters(variables["params"], groups)
+    parts = trained_parameters(labels, groups)
+    trained = [name for name, part in parts.items() if any(jax.tree.leaves(part))]
+    loss = make_loss(apply, skeleton, **targets, train=trained)
     shape = dict(stride=STRIDE, max_people=data.max_people)
     crop = functools.partial(augment, skeleton=skeleton, **shape, **config.augment)
     most = {name: most_people(source, data.threads) for name, source in validation.items()}
     whole = functools.partial(letterbox, size=config.eval.size, stride=STRIDE)
-    finds_people = getattr(model, "heatmap_stages", 1) > 0
     shown = choose_shown(config, validation, finds_people)
 
     def begin(variables: Any, read: Read, workdir: str) -> Work:
@@ -103,9 +111,6 @@ def make_task(config: ConfigDict) -> Task:
 
         return validate
 
-    groups = config.optimizer.groups.to_dict()
-    if not finds_people:
-        groups.pop("heatmap", None)
     description = describe(model, skeleton, normalisation)
     return Task("images", shown, variables, groups, description, begin)
 

@@ -64,21 +64,32 @@ def test_no_gradient_where_masked_unlabelled_or_padding(case):
     assert not heat[..., :-1][..., ~batch["labelled"][0]].any()
 
 
-def test_an_unlabelled_joint_counts_nowhere_about_its_person(case):
-    """Only its own channel, its limbs' and the background's, and only in the person's box."""
+@pytest.mark.parametrize("of_the_set", [False, True])
+def test_an_unlabelled_joint_counts_nowhere_about_its_person(case, of_the_set):
+    """Only its own channel and its limbs', and only in the person's box; of a set that leaves the
+    joint out, everywhere. The background may be too little there, not too much."""
     maps, heatmaps, pafs, batch = case
     batch["labelled"][:], batch["mask"][:] = True, 255
     elbow = BODY25.joints.index("right_elbow")
     person = batch["people"][0, 1]
     person[:, :2] = np.random.default_rng(0).uniform((4, 4), (19, 27), (25, 2))
-    person[:, 2], person[elbow, 2] = 2, UNLABELLED
+    person[:, 2] = 2
+    if of_the_set:
+        batch["labelled"][:, elbow] = False
+        person[elbow] = 0
+    else:
+        person[elbow, 2] = UNLABELLED
     loss = lambda maps: sum(stage_losses(maps, heatmaps, pafs, batch, BODY25).values())  # noqa: E731
     gradient = jax.grad(loss)(maps._replace(features=jnp.zeros(())))
     heat, field = np.asarray(gradient.heatmaps[0])[0], np.asarray(gradient.pafs[1])[0]
     inside = np.zeros(SHAPE[1:], bool)
     inside[:4, :3] = True  # the keypoints' cells; the box has a margin
     others = np.delete(heat, (elbow, 25), -1)
-    assert others.all() and not heat[inside][:, [elbow, 25]].any()
-    assert heat[5, 4, elbow] and heat[5, 4, 25]  # elsewhere they count
+    assert others.all() and not heat[inside][:, elbow].any()
+    above = (maps.heatmaps[0] - heatmaps)[0][inside][:, 25] > 0
+    assert set(above) == {False, True}
+    np.testing.assert_array_equal(heat[inside][:, 25] != 0, above)
+    assert bool(heat[5, 4, elbow]) != of_the_set and heat[5, 4, 25]  # elsewhere they count
     own = np.repeat([elbow in limb for limb in BODY25.limbs], 2)
     assert field[..., ~own].all() and not field[inside][:, own].any() and own.sum() == 4
+    assert field[5, 4, own].all() != of_the_set

@@ -49,6 +49,18 @@ def test_two_sets_train_a_network_with_batch_norm(config, tmp_path):
     assert saved["model"]["options"]["batch_norm"]
 
 
+def test_a_frozen_group_keeps_the_statistics_of_its_batch_norm(config, tmp_path):
+    config.model.batch_norm, config.init_allow_missing = True, ".*"
+    config.optimizer.groups.paf.train = False
+    train(config, tmp_path / "run", make_task)
+    _, variables, _ = danceflax.load_checkpoint(tmp_path / "run")
+    means = {
+        stage: np.abs(blocks["block1"]["bn0"]["mean"]).max()
+        for stage, blocks in variables["batch_stats"].items()
+    }
+    assert means["paf_stage0"] == 0 < means["heatmap_stage0"]
+
+
 def test_a_network_of_pafs_alone_is_validated_by_its_loss(config, tmp_path):
     config.model.heatmap_stages = 0
     train(config, tmp_path / "run", make_task)
