@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -22,6 +23,15 @@ install_import_hook("danceflax", "typecheck.check")
 
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def call(script, *words, **options):
+    """Runs a script of the top level; (exit status, standard output, standard error)."""
+    command = [sys.executable, str(ROOT / script), *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+    return done.returncode, done.stdout, done.stderr
 
 
 def shared_data(*parts):

@@ -3,12 +3,10 @@ nothing, and finds the way."""
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import make_video
+from conftest import call, make_video
 
 from danceflax.models import registry
 from danceflax.models.initialise import initialise
@@ -16,15 +14,7 @@ from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints
 
-ROOT = pathlib.Path(__file__).parents[1]
 FRAMES, FPS = 20, 10
-
-
-def call(*words):
-    """(exit status, standard output, standard error) of study.py."""
-    command = [sys.executable, str(ROOT / "study.py"), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,7 @@ def words(tmp_path_factory):
 
 
 def test_from_videos_to_figures_and_nothing_twice(words):
-    status, output, errors = call(*words)
+    status, output, errors = call("study.py", *words)
     assert status == 0, errors
     commands = [line for line in output.splitlines() if line.startswith("$ python ")]
     scripts = [" ".join(line.split()[2:4]).partition(" --")[0] for line in commands]
@@ -64,11 +54,11 @@ def test_from_videos_to_figures_and_nothing_twice(words):
     assert "<html" in (folder / "sequence.html").read_text()[:200]
     assert (folder / "faults.csv").read_text().count("\n") == 1
 
-    status, output, errors = call(*words)
+    status, output, errors = call("study.py", *words)
     assert status == 0, errors
     assert output.count(": done") == 7 and "loss" not in output
 
-    status, output, errors = call(*words, "--seed=1", "--plan")
+    status, output, errors = call("study.py", *words, "--seed=1", "--plan")
     assert status == 2 and errors.count("\n") == 1
     assert "made from other data or with other settings; remove" in errors
 
@@ -79,6 +69,6 @@ def test_mistakes_end_in_one_line_and_status_2(words, tmp_path):
         ((f"--output={videos}/out",), "name a folder apart from it"),
         ((f"--videos={tmp_path}",), "holds no video"),
     ):
-        status, output, errors = call(*words, *more)
+        status, output, errors = call("study.py", *words, *more)
         assert status == 2 and not output
         assert message in errors and errors.count("\n") == 1

@@ -2,13 +2,11 @@
 
 import csv
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
+from conftest import call
 
 from danceflax import api
 from danceflax.data.root import open_index
@@ -21,19 +19,11 @@ from danceflax.prepare.synthetic.dataset import write_dataset
 from danceflax.skeleton import BODY25, COCO18, convert_joints
 from danceflax.training import checkpoints
 
-ROOT = pathlib.Path(__file__).parents[1]
 TINY = {
     "steps": 4, "batch_size": 2, "log_every": 1, "eval_every": 0, "save_every": 2,
     "eval.batch_size": 4, "data.fps": 12.5, "clip.frames": 8, "model.width": 0.1,
     "model.last": "Mixed_3b", "model.head_channels": 4,
 }  # fmt: skip
-
-
-def call(script, *words):
-    """Runs a script; (exit status, standard output, standard error)."""
-    command = [sys.executable, str(ROOT / script), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
 
 
 def train(variant, root, workdir, **changes):

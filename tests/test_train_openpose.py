@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT, call
 
 import danceflax
 from danceflax.io.images import read_image
@@ -20,15 +20,7 @@ from danceflax.io.videos import VideoWriter, read_video
 from danceflax.prepare.synthetic.dataset import write_dataset
 from danceflax.training import checkpoints
 
-ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 8
-
-
-def call(script, *words, **options):
-    """Runs a script; (exit status, standard output, standard error)."""
-    command = [sys.executable, str(ROOT / script), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-    return done.returncode, done.stdout, done.stderr
 
 
 def train_words(root, workdir, *more):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_root
+from conftest import call, make_root
 
 import danceflax
 from configs import openpose_body25
@@ -47,6 +47,15 @@ def test_two_sets_train_a_network_with_batch_norm(config, tmp_path):
     mean = variables["batch_stats"]["paf_stage0"]["block1"]["bn0"]["mean"]
     assert np.abs(mean).max() > 0  # the running statistics were updated, and saved
     assert saved["model"]["options"]["batch_norm"]
+    output = tmp_path / "theirs.json"
+    words = f"--checkpoint={tmp_path / 'run'}", "--size=48,48", "--limit=2"
+    status, _, error = call("evaluate.py", *words, "--set=theirs", f"--output={output}")
+    assert status == 0, error
+    figures = json.loads(output.read_text())["metrics"]
+    assert figures["PCK"] == pytest.approx(found["theirs/PCK"], abs=1e-6)
+    assert figures["loss"] == pytest.approx(found["theirs/loss"], rel=1e-5)
+    status, _, error = call("evaluate.py", *words, "--set=nobody's")
+    assert status == 2 and error.endswith("was trained on the sets ours, theirs\n")
 
 
 def test_a_frozen_group_keeps_the_statistics_of_its_batch_norm(config, tmp_path):
