@@ -1,8 +1,9 @@
 """What a checkpoint holds of a training: compared with a config, and read back."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_folder
+from danceflax.training import digests
 from danceflax.training.step import TrainState
 
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
@@ -59,6 +62,42 @@ def split_state(state: TrainState) -> dict[str, Any]:
     if state.average is not None:
         rest["params"] = state.params
     return {"model": state.variables, "training": rest}
+
+
+def list_items(state: TrainState, description: Mapping[str, Any]) -> ocp.args.Composite:
+    """What orbax is to write of a state, in one process: where there are others it asks them for
+    their share of an array on devices, but not of one in memory."""
+    if jax.process_count() > 1:
+        state = jax.device_get(state)
+    items = {name: ocp.args.StandardSave(tree) for name, tree in split_state(state).items()}
+    return ocp.args.Composite(config=ocp.args.JsonSave(dict(description)), **items)
+
+
+@contextlib.contextmanager
+def write_state(
+    path: pathlib.Path, state: TrainState, description: Mapping[str, Any]
+) -> Iterator[pathlib.Path]:
+    """A context whose value is a folder with a checkpoint of a state, written by this process
+    alone. With what the block adds to it it becomes `path`, whole.
+
+    Raises:
+      UserError: it cannot be written, or is there.
+    """
+    options = ocp.CompositeOptions(multiprocessing_options=alone())
+    handler = ocp.CompositeCheckpointHandler(composite_options=options)
+    with (
+        write_folder(path) as temporary,
+        ocp.Checkpointer(handler, multiprocessing_options=alone()) as checkpointer,
+    ):
+        checkpointer.save(temporary.absolute(), list_items(state, description), force=True)
+        yield temporary
+        digests.write_digests(temporary)
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax's options for what this process does without the others."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(index, {index}, f"process{index}")
 
 
 def _read_tree(path, target):

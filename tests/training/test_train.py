@@ -17,7 +17,7 @@ import toy_task
 from conftest import small_disk
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, devices, digests, loop, train
+from danceflax.training import checkpoints, digests, loop, lost, train
 from danceflax.training.lock import hold
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -78,28 +78,44 @@ def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
     assert digests.list_steps(tmp_path / "checkpoints") == [5]
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
-def test_processes_end_together_whichever_of_them_is_told_to(kind, tmp_path):
+def start_two(workdir, until, **changes):
+    """The two processes of a training, once the first has logged a step."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    pair = [start(workdir, (address, "2", index), **changes) for index in "01"]
+    for line in pair[0].stdout:
+        if line.startswith(f"step {until}/"):
+            return pair
+    raise AssertionError(pair[0].stderr.read())
+
+
+def test_a_signal_to_one_of_several_processes_stops_all_at_a_step(tmp_path):
     changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
-    first, second = (start(tmp_path, (address, "2", index), **changes) for index in "01")
-    for line in first.stdout:
-        if line.startswith("step 5/"):
-            second.send_signal(kind)
-            break
-    begun = time.monotonic()
+    first, second = start_two(tmp_path, 5, **changes)
+    second.send_signal(signal.SIGTERM)
     rest, said = first.communicate(timeout=60)
     second.communicate(timeout=60)
-    assert time.monotonic() - begun < 45
-    if kind == signal.SIGTERM:
-        assert first.returncode == second.returncode == 143, said
-        assert "stopped by SIGTERM after step" in rest
-        assert digests.list_steps(tmp_path / "checkpoints")
-    else:
-        assert first.returncode == 3
-        assert said.splitlines()[-1] == devices.LOST and "Traceback" not in said
+    assert first.returncode == second.returncode == 143, said
+    assert "stopped by SIGTERM after step" in rest
+    assert digests.list_steps(tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    "kind, gone", [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1)]
+)
+def test_a_process_that_has_gone_ends_the_others_in_a_line(kind, gone, tmp_path):
+    changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1, lost_after=10)
+    pair = start_two(tmp_path, 5, **changes)
+    pair[gone].send_signal(kind)
+    begun = time.monotonic()
+    try:
+        _, said = pair[1 - gone].communicate(timeout=60)
+    finally:
+        pair[gone].kill()
+    assert time.monotonic() - begun < 10 + 8
+    assert pair[1 - gone].returncode == lost.STATUS
+    assert said.splitlines() == [lost.LOST]
 
 
 def test_a_second_training_in_a_workdir_is_refused(tmp_path):
