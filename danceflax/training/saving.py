@@ -20,7 +20,7 @@ from orbax.checkpoint import checkpoint_managers
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
-from danceflax.training.states import alone, compare, list_items, read_state, write_state
+from danceflax.training.states import compare, list_items, read_state, save_elsewhere
 from danceflax.training.step import TrainState
 
 STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
@@ -110,8 +110,7 @@ class Saver:
         """
         if self._manager is None:
             path = self.folder / str(int(jax.device_get(state.step)))
-            with write_state(path, state, self.description):
-                pass
+            save_elsewhere(path, state, self.description)
         else:
             self.save(state)
         self.close()
@@ -214,8 +213,12 @@ def _open_manager(folder, keep, seal):
             best_fn=score,
             best_mode="max",
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
-            async_options=ocp.options.AsyncOptions(post_finalization_callback=seal),
-            multiprocessing_options=alone(),
+            # Folders first: threads wait for one that cannot be made for twenty minutes.
+            async_options=ocp.options.AsyncOptions(
+                post_finalization_callback=seal, create_directories_asynchronously=False
+            ),
+            # The first of several processes waits for no other.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
             create=False,
         ),
     )

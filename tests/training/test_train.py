@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -78,35 +79,62 @@ def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
     assert digests.list_steps(tmp_path / "checkpoints") == [5]
 
 
-def start_two(workdir, until, **changes):
-    """The two processes of a training, once the first has logged a step."""
+def start_two(workdir, homes=("", ""), **changes):
+    """The two processes of a training, once the first has logged step 5; each with its data."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    pair = [start(workdir, (address, "2", index), **changes) for index in "01"]
+    changes |= dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
+    pair = [
+        start(workdir, (address, "2", str(index)), toy__home=str(home), **changes)
+        for index, home in enumerate(homes)
+    ]
     for line in pair[0].stdout:
-        if line.startswith(f"step {until}/"):
+        if line.startswith("step 5/"):
             return pair
     raise AssertionError(pair[0].stderr.read())
 
 
-def test_a_signal_to_one_of_several_processes_stops_all_at_a_step(tmp_path):
-    changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
-    first, second = start_two(tmp_path, 5, **changes)
+def test_several_processes_bear_a_full_disk_and_stop_at_one_step(tmp_path):
+    first, second = start_two(tmp_path, save_every=5)
+    folder, aside = tmp_path / "checkpoints", tmp_path / "aside"
+    folder.rename(aside)
+    folder.touch()
+    said = first.stderr.readline()
+    assert said.startswith("the checkpoint of step ") and "cannot be written" in said
+    folder.unlink()
+    aside.rename(folder)
     second.send_signal(signal.SIGTERM)
     rest, said = first.communicate(timeout=60)
     second.communicate(timeout=60)
     assert first.returncode == second.returncode == 143, said
-    assert "stopped by SIGTERM after step" in rest
-    assert digests.list_steps(tmp_path / "checkpoints")
+    number = int(re.search(r"stopped by SIGTERM after step (\d+), which is saved", rest)[1])
+    assert digests.list_steps(folder)[0] == number
+    assert digests.find_damage(folder / str(number)) is None
+
+
+def test_whichever_process_has_lost_its_data_saves_what_it_has(tmp_path):
+    homes = [tmp_path / name for name in ("data0", "data1")]
+    for home in homes:
+        home.mkdir()
+        for index in range(toy_task.NUM_SAMPLES):
+            (home / str(index)).touch()
+    first, second = start_two(tmp_path / "run", homes, data__patience=0.5, save_every=0)
+    homes[1].rename(tmp_path / "away")
+    told = [process.communicate(timeout=60)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (lost.STATUS, 2), told
+    assert told[0].splitlines() == [lost.LOST]
+    number = int(re.search(r"has gone and .*the state after step (\d+) is saved", told[1])[1])
+    assert digests.list_steps(tmp_path / "run" / "checkpoints") == [number]
+    state = run(tmp_path / "run", steps=number + 3)
+    assert int(state.step) == number + 3
 
 
 @pytest.mark.parametrize(
     "kind, gone", [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1)]
 )
 def test_a_process_that_has_gone_ends_the_others_in_a_line(kind, gone, tmp_path):
-    changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1, lost_after=10)
-    pair = start_two(tmp_path, 5, **changes)
+    pair = start_two(tmp_path, lost_after=10)
     pair[gone].send_signal(kind)
     begun = time.monotonic()
     try:
