@@ -67,15 +67,23 @@ def make_command(name, workdir, data):
     ]  # fmt: skip
 
 
+@contextlib.contextmanager
 def start(name, workdir, data):
-    """A training as a process: forked from one that has imported what all need, so that a cut costs
-    no start of an interpreter. What it says is added to FOLDER/log, of the data's folder."""
+    """A training as a process, which ends with the block if it has not ended before.
+
+    It is forked from one that has imported what all need, so that a cut costs no start of an
+    interpreter. What it says is added to FOLDER/log, of the data's folder.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTS)
     words = make_command(name, workdir, data)
     process = context.Process(target=_run_script, args=(words, data.parent))
     process.start()
-    return process
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
 def _run_script(words, folder):
@@ -106,7 +114,8 @@ def make_data(name, folder):
 
 @contextlib.contextmanager
 def make_disk(folder):
-    """A disk of its own for a workdir, if this user may mount one; the value says so."""
+    """A disk of its own for a workdir, if this user may mount one; the value says so. It goes at
+    the end, and with it what `lock_disk` laid over it."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=512m", "none", folder]
     mounted = subprocess.run(command, capture_output=True).returncode == 0
@@ -114,6 +123,7 @@ def make_disk(folder):
         yield mounted
     finally:
         if mounted:
+            unlock_disk(folder)
             subprocess.run(["umount", "--lazy", folder], check=True)
 
 
@@ -184,17 +194,14 @@ def soak(name, kills, folder, rng, seconds=float("inf")):
         kinds = [kind for kind in CUTS if kind not in impossible]
         workdir = folder / "disk" / "run"
         while counts.total() < kills and time.monotonic() < ends:
-            process = start(name, workdir, data)
             starts += 1
-            process.join(rng.uniform(0, peace / 2))  # most go on from somewhere
-            if process.is_alive():
-                kind = rng.choice(kinds)
-                cut(kind, process, folder / "disk", data, rng.uniform(0, peace / 2))
-                counts[kind] += 1
-            if process.is_alive():
-                process.kill()
-                process.join()
-            elif process.exitcode == 0:  # through: the next begins anew
+            with start(name, workdir, data) as process:
+                process.join(rng.uniform(0, peace / 2))  # most go on from somewhere
+                if process.is_alive():
+                    kind = rng.choice(kinds)
+                    cut(kind, process, folder / "disk", data, rng.uniform(0, peace / 2))
+                    counts[kind] += 1
+            if process.exitcode == 0:  # through: the next begins anew
                 if not is_same(folder / "peace", workdir):
                     return counts, starts, False
                 shutil.rmtree(workdir)
@@ -204,8 +211,8 @@ def soak(name, kills, folder, rng, seconds=float("inf")):
 
 def train(name, workdir, data):
     """Trains to the end. Raises SystemExit, with what was said: it does not get there."""
-    process = start(name, workdir, data)
-    process.join()
+    with start(name, workdir, data) as process:
+        process.join()
     if process.exitcode != 0:
         raise SystemExit((data.parent / "log").read_text())
 
@@ -228,6 +235,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=float("inf"), help="at most, for each")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda kind, _: sys.exit(128 + kind))  # undoes what is mounted
     names = args.trainings.split(",")
     rows, failed = [], False
     for number, name in enumerate(names):

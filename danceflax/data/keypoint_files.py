@@ -97,9 +97,10 @@ def read_numbered(
 
 def _parse(text, where, min_confidence):
     try:
-        people, joints, *ids = _read(text, min_confidence)
+        with np.errstate(over="ignore", invalid="ignore"):  # what no float32 holds is refused below
+            people, joints, *ids = _read(text, min_confidence)
+            people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
         ids = np.array(ids[0] if ids else [UNKNOWN] * len(people), int)
-        people = np.asarray(people, np.float32).reshape(-1, len(joints), 3)
     except BadSampleError as error:
         raise BadSampleError(f"{where}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):

@@ -4,24 +4,19 @@ A step is written for one shard of the batch and mapped over this process's devi
 State has no device axis: it is replicated once, before the first step, and stays so.
 """
 
-import contextlib
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Shaped
 
 from danceflax.errors import UserError
-from danceflax.io.console import errors
+from danceflax.training.lost import watch_runtime
 from danceflax.training.step import AXIS
-
-LOST = "another process of this run has ended; the same commands go on from the last checkpoint"
 
 
 def join_processes(lost_after: int = 100) -> None:
@@ -55,29 +50,9 @@ def join_processes(lost_after: int = 100) -> None:
 
 
 def _initialize(lost_after, *where):
+    watch_runtime()
     jax.config.update("jax_enable_preemption_service", False)  # signals are ours to handle
     jax.distributed.initialize(*where, heartbeat_timeout_seconds=lost_after)
-
-
-@contextlib.contextmanager
-def leave_together() -> Iterator[None]:
-    """A context in which an error ends this process at once, where there are others: to wait for
-    them at the end, as JAX does, would be to wait for those that wait for this one.
-
-    What collectives say of a process that has ended is one line, and status 3.
-    """
-    try:
-        yield
-    except (UserError, ValueError, RuntimeError) as error:
-        if jax.process_count() == 1:
-            raise
-        if isinstance(error, UserError):
-            errors.print(f"error: {error}")
-            os._exit(2)
-        if re.search("gloo|nccl|heartbeat|coordination", str(error), re.IGNORECASE):
-            errors.print(LOST)
-            os._exit(3)
-        raise
 
 
 def map_step(step: Callable) -> Callable:
@@ -114,16 +89,24 @@ def _local_sharding(spec):
     return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 
 
-def to_global(tree: Any) -> Any:
-    """Host-local arrays as orbax wants them where several processes write one checkpoint."""
+def ask_first(function: Callable[[], int | None]) -> int | None:
+    """function() -> a whole number or None, called in the first process and told to the others.
+
+    Raises:
+      UserError: it does; in all of them.
+    """
     if jax.process_count() == 1:
-        return tree
-    return jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, tree)
-
-
-def tell_all(number: int) -> int:
-    """The whole number that the first process gives, in every process."""
-    return int(multihost_utils.broadcast_one_to_all(np.int64(number)))
+        return function()
+    failure, code = None, 0
+    if jax.process_index() == 0:
+        try:
+            code = -1 if (number := function()) is None else number
+        except UserError as error:
+            failure, code = error, -2
+    code = int(multihost_utils.broadcast_one_to_all(np.int64(code)))
+    if code == -2:
+        raise failure or UserError("the first process says what is wrong")
+    return None if code == -1 else code
 
 
 def gather_from_processes(

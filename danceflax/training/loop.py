@@ -100,8 +100,7 @@ def fit(
             look(pending, window)
             if step == first:
                 raise
-            saver.save(state)
-            saver.close()
+            saver.rescue(state)
             raise UserError(
                 f"{error}; the state after step {step} is saved, and the same command goes on"
             ) from None

@@ -11,9 +11,9 @@ import orbax.checkpoint as ocp
 
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_table
-from danceflax.io.files import write_folder, write_json
+from danceflax.io.files import write_json
 from danceflax.training import devices, digests
-from danceflax.training.states import read_state, split_state
+from danceflax.training.states import read_state, write_state
 from danceflax.training.step import TrainState
 
 FOLDER = "nonfinite"  # of the workdir
@@ -39,16 +39,9 @@ def keep_step(
     if path.exists():
         return path
     state = jax.device_get(state).replace(step=np.int32(number - 1))
-    items = {name: ocp.args.StandardSave(tree) for name, tree in split_state(state).items()}
-    items["config"] = ocp.args.JsonSave(dict(description))
-    with (
-        write_folder(path) as temporary,
-        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-    ):
-        checkpointer.save(temporary, ocp.args.Composite(**items), force=True)
-        np.savez(temporary / "batch.npz", **batch)
-        write_json(temporary / "names.json", names)
-        digests.write_digests(temporary)
+    with write_state(path, state, description) as folder:
+        np.savez(folder / "batch.npz", **batch)
+        write_json(folder / "names.json", names)
     return path
 
 

@@ -20,7 +20,7 @@ from orbax.checkpoint import checkpoint_managers
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
-from danceflax.training.states import compare, read_state, split_state
+from danceflax.training.states import compare, list_items, read_state, save_elsewhere
 from danceflax.training.step import TrainState
 
 STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
@@ -30,7 +30,8 @@ class Saver:
     """Saves states at WORKDIR/checkpoints/STEP; keeps the latest few and the best.
 
     A checkpoint that cannot be written is said on the screen and tried again at the next save;
-    those that are there stay. As a context it waits for the last save, which must succeed.
+    those that are there stay. Of several processes, which all have the same state, the first one
+    saves. As a context it waits for the last save, which must succeed, in all of them.
 
     Args:
       workdir: the training's directory.
@@ -56,8 +57,10 @@ class Saver:
         for name in ("absl", "asyncio"):  # orbax logs pages about what is said here in a line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         sys.unraisablehook = _tell_unraisable
-        self.step = _agree(functools.partial(digests.find_whole, self.folder))
-        self._manager = _open_manager(self.folder, keep, self._seal)
+        self.step = devices.ask_first(functools.partial(digests.find_whole, self.folder))
+        self._manager = None
+        if jax.process_index() == 0:
+            self._manager = _open_manager(self.folder, keep, self._seal)
 
     def restore(self, state: TrainState) -> TrainState | None:
         """The latest whole state, as numpy arrays, or None when nothing is saved.
@@ -85,27 +88,36 @@ class Saver:
         Raises:
           UserError: too many saves in a row have failed.
         """
+        if self._manager is None:
+            return
         self._settle()
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
         self._saving = step
-        items = ocp.args.Composite(
-            config=ocp.args.JsonSave(self.description),
-            **{
-                name: ocp.args.StandardSave(devices.to_global(tree))
-                for name, tree in split_state(state).items()
-            },
-        )
         metrics = {} if score is None else {"score": float(score)}
         try:
+            items = list_items(state, self.description)
             self._manager.save(self._saving, args=items, metrics=metrics, force=True)
         except (OSError, ValueError) as error:
             self._fail(error)
 
+    def rescue(self, state: TrainState) -> None:
+        """Saves, in whichever process, a state that this one alone may have come to, and closes.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        if self._manager is None:
+            path = self.folder / str(int(jax.device_get(state.step)))
+            save_elsewhere(path, state, self.description)
+        else:
+            self.save(state)
+        self.close()
+
     def close(self) -> None:
         """Waits for the last save. Raises UserError: it has failed."""
-        if self._closed:
+        if self._closed or self._manager is None:
             return
         self._closed = True
         try:
@@ -124,7 +136,7 @@ class Saver:
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if kind is None:
-            self.close()
+            devices.ask_first(self.close)
             return
         try:  # what ended the training is more than what ended this
             self.close()
@@ -144,16 +156,14 @@ class Saver:
 
     def _seal(self):
         """Adds the digests, just before orbax gives a checkpoint its name."""
-        if jax.process_index() == 0:
-            for path in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-                digests.write_digests(path)
+        for path in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            digests.write_digests(path)
 
     def _fail(self, error):
         step, self._saving = self._saving, None
         self._failed += 1
         time.sleep(STRAGGLERS)
-        if jax.process_index() == 0:
-            digests.remove_unfinished(self.folder)
+        digests.remove_unfinished(self.folder)
         with contextlib.suppress(OSError, ValueError):
             self._manager.reload()
         message = (
@@ -203,25 +213,15 @@ def _open_manager(folder, keep, seal):
             best_fn=score,
             best_mode="max",
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
-            async_options=ocp.options.AsyncOptions(post_finalization_callback=seal),
+            # Folders first: threads wait for one that cannot be made for twenty minutes.
+            async_options=ocp.options.AsyncOptions(
+                post_finalization_callback=seal, create_directories_asynchronously=False
+            ),
+            # The first of several processes waits for no other.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
+            create=False,
         ),
     )
-
-
-def _agree(function):
-    """function() -> a step or None, called in the first process and told to the others."""
-    if jax.process_count() == 1:
-        return function()
-    failure, code = None, 0
-    if jax.process_index() == 0:
-        try:
-            code = -1 if (step := function()) is None else step
-        except UserError as error:
-            failure, code = error, -2
-    code = devices.tell_all(code)
-    if code == -2:
-        raise failure or UserError("the first process says why this training cannot begin")
-    return None if code == -1 else code
 
 
 def _tell_unraisable(unraisable):

@@ -1,8 +1,12 @@
 """What a checkpoint holds of a training: compared with a config, and read back."""
 
+import concurrent.futures
+import contextlib
 import json
+import multiprocessing
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from danceflax.errors import UserError
+from danceflax.io.files import write_folder
+from danceflax.training import digests
 from danceflax.training.step import TrainState
 
 MUST_FIT = ("model", "skeleton", "class_names", "normalisation")
@@ -59,6 +65,48 @@ def split_state(state: TrainState) -> dict[str, Any]:
     if state.average is not None:
         rest["params"] = state.params
     return {"model": state.variables, "training": rest}
+
+
+def list_items(state: TrainState, description: Mapping[str, Any]) -> ocp.args.Composite:
+    """What orbax is to write of a state. Where there are several processes, numpy arrays, which the
+    first one writes alone: of arrays on devices orbax asks every process for its share."""
+    if jax.process_count() > 1:
+        state = jax.device_get(state)
+    items = {name: ocp.args.StandardSave(tree) for name, tree in split_state(state).items()}
+    return ocp.args.Composite(config=ocp.args.JsonSave(dict(description)), **items)
+
+
+@contextlib.contextmanager
+def write_state(
+    path: pathlib.Path, state: TrainState, description: Mapping[str, Any]
+) -> Iterator[pathlib.Path]:
+    """A context whose value is a folder with a checkpoint of a state, in which the block may write
+    more; then it becomes `path`, whole.
+
+    Raises:
+      UserError: it cannot be written, or is there.
+    """
+    with (
+        write_folder(path) as temporary,
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        checkpointer.save(temporary.absolute(), list_items(state, description), force=True)
+        yield temporary
+        digests.write_digests(temporary)
+
+
+def save_elsewhere(path: pathlib.Path, state: TrainState, description: Mapping[str, Any]) -> None:
+    """`write_state` for any of several processes: by one outside the run, for in a run orbax writes
+    in the first process alone. To be called last: what is started from here on has no GPU."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(_save, path, jax.device_get(state), description).result()
+
+
+def _save(*what):
+    with write_state(*what):
+        pass
 
 
 def _read_tree(path, target):

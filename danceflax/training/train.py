@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from danceflax.config_checks import check_config
 from danceflax.data.loader import make_loader
 from danceflax.io.console import console
-from danceflax.training import devices, lock, optimizers, replay
+from danceflax.training import devices, lock, lost, optimizers, replay
 from danceflax.training.loop import fit
 from danceflax.training.saving import resume
 from danceflax.training.signals import StopRequest
@@ -42,7 +42,7 @@ def train(
     with StopRequest() as stop:
         devices.join_processes(config.lost_after)
         console.quiet = jax.process_index() > 0
-        with devices.leave_together():
+        with lost.leave_together():
             return _train(config, workdir, make_task, stop)
 
 

@@ -167,6 +167,7 @@ TARGETS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_mutated_file_is_read_or_refused_in_a_line(name, tmp_path):
     read, change, make = TARGETS[name]

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import toy_task
 from conftest import small_disk
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, devices, digests, loop, train
+from danceflax.training import checkpoints, digests, loop, lost, train
 from danceflax.training.lock import hold
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -78,28 +79,71 @@ def test_sigterm_in_an_evaluation_stops_between_its_batches(tmp_path):
     assert digests.list_steps(tmp_path / "checkpoints") == [5]
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
-def test_processes_end_together_whichever_of_them_is_told_to(kind, tmp_path):
+def start_two(workdir, homes=("", ""), **changes):
+    """The two processes of a training, once the first has logged step 5; each with its data."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    changes = dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
-    first, second = (start(tmp_path, (address, "2", index), **changes) for index in "01")
-    for line in first.stdout:
+    changes |= dict(steps=10**6, log_every=5, toy__step_seconds=0.1)
+    pair = [
+        start(workdir, (address, "2", str(index)), toy__home=str(home), **changes)
+        for index, home in enumerate(homes)
+    ]
+    for line in pair[0].stdout:
         if line.startswith("step 5/"):
-            second.send_signal(kind)
-            break
-    begun = time.monotonic()
+            return pair
+    raise AssertionError(pair[0].stderr.read())
+
+
+def test_several_processes_bear_a_full_disk_and_stop_at_one_step(tmp_path):
+    first, second = start_two(tmp_path, save_every=5)
+    folder, aside = tmp_path / "checkpoints", tmp_path / "aside"
+    folder.rename(aside)
+    folder.touch()
+    said = first.stderr.readline()
+    assert said.startswith("the checkpoint of step ") and "cannot be written" in said
+    folder.unlink()
+    aside.rename(folder)
+    second.send_signal(signal.SIGTERM)
     rest, said = first.communicate(timeout=60)
     second.communicate(timeout=60)
-    assert time.monotonic() - begun < 45
-    if kind == signal.SIGTERM:
-        assert first.returncode == second.returncode == 143, said
-        assert "stopped by SIGTERM after step" in rest
-        assert digests.list_steps(tmp_path / "checkpoints")
-    else:
-        assert first.returncode == 3
-        assert said.splitlines()[-1] == devices.LOST and "Traceback" not in said
+    assert first.returncode == second.returncode == 143, said
+    number = int(re.search(r"stopped by SIGTERM after step (\d+), which is saved", rest)[1])
+    assert digests.list_steps(folder)[0] == number
+    assert digests.find_damage(folder / str(number)) is None
+
+
+def test_whichever_process_has_lost_its_data_saves_what_it_has(tmp_path):
+    homes = [tmp_path / name for name in ("data0", "data1")]
+    for home in homes:
+        home.mkdir()
+        for index in range(toy_task.NUM_SAMPLES):
+            (home / str(index)).touch()
+    first, second = start_two(tmp_path / "run", homes, data__patience=0.5, save_every=0)
+    homes[1].rename(tmp_path / "away")
+    told = [process.communicate(timeout=60)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (lost.STATUS, 2), told
+    assert told[0].splitlines() == [lost.LOST]
+    number = int(re.search(r"has gone and .*the state after step (\d+) is saved", told[1])[1])
+    assert digests.list_steps(tmp_path / "run" / "checkpoints") == [number]
+    state = run(tmp_path / "run", steps=number + 3)
+    assert int(state.step) == number + 3
+
+
+@pytest.mark.parametrize(
+    "kind, gone", [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1)]
+)
+def test_a_process_that_has_gone_ends_the_others_in_a_line(kind, gone, tmp_path):
+    pair = start_two(tmp_path, lost_after=10)
+    pair[gone].send_signal(kind)
+    begun = time.monotonic()
+    try:
+        _, said = pair[1 - gone].communicate(timeout=60)
+    finally:
+        pair[gone].kill()
+    assert time.monotonic() - begun < 10 + 8
+    assert pair[1 - gone].returncode == lost.STATUS
+    assert said.splitlines() == [lost.LOST]
 
 
 def test_a_second_training_in_a_workdir_is_refused(tmp_path):
