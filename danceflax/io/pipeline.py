@@ -6,8 +6,8 @@ A stage is an iterator over the one before it, so that a chain of them reads as 
     drawn = map_ahead(draw, frames)                       # drawn in a few,
     for picture in drawn: ...                             # used here
 
-What a stage raises, its user sees, as of a plain generator, behind the items before it. A stage that
-is left, by an error or Ctrl-C as well, ends those before it, and no thread stays behind.
+What a stage raises, its user sees, as of a plain generator, behind the items before it. A stage
+that is left, by an error or Ctrl-C as well, ends those before it, and no thread stays behind.
 """
 
 import concurrent.futures
@@ -76,10 +76,12 @@ def map_ahead(
             for item in items:
                 yield pool.submit(function, item)
 
-    with concurrent.futures.ThreadPoolExecutor(threads, "map_ahead") as pool:
-        with contextlib.closing(run_ahead(begin(pool), threads)) as begun:
-            for future in begun:
-                yield future.result()
+    with (
+        concurrent.futures.ThreadPoolExecutor(threads, "map_ahead") as pool,
+        contextlib.closing(run_ahead(begin(pool), threads)) as begun,
+    ):
+        for future in begun:
+            yield future.result()
 
 
 def _closing(items):
