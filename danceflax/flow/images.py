@@ -81,9 +81,7 @@ def median(images: Float[Array, "N h w"], window: int) -> Float[Array, "N h w"]:
     _, height, width = images.shape
     margin = window // 2
     padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
-    values = [
-        padded[:, dy : dy + height, dx : dx + width] for dy, dx in np.ndindex(window, window)
-    ]
+    values = [padded[:, dy : dy + height, dx : dx + width] for dy, dx in np.ndindex(window, window)]
     count = len(values) // 2 + 2
     kept, rest = values[:count], values[count:]
     while len(kept) > 1:

@@ -1,9 +1,9 @@
 """TV-L1 optical flow on the device: what I3D's flow network was trained on.
 
-Zach, Pock and Bischof 2007; Sanchez Perez, Meinhardt-Llopis and Facciolo (IPOL 2013): the algorithm
-of OpenCV's DualTVL1OpticalFlow, with its parameters. From coarse to fine, the second image is warped
-by the flow so far, and the flow is sought that explains what differs with the least total variation:
-a pointwise threshold alternates with steps of Chambolle's dual method.
+Zach, Pock and Bischof 2007; Sanchez Perez, Meinhardt-Llopis and Facciolo (IPOL 2013): the
+algorithm of OpenCV's DualTVL1OpticalFlow, with its parameters. From coarse to fine, the second
+image is warped by the flow so far, and the flow is sought that explains what differs with the least
+total variation: a pointwise threshold alternates with steps of Chambolle's dual method.
 """
 
 import jax
@@ -67,15 +67,16 @@ def _refine(a, b, flow):
 def _search(constant, gradient, flow, dual):
     """Flow and dual variables of least energy, where the images differ by constant + gradient flow.
 
-    Components are arrays of their own: XLA makes tight loops of them. dual[c] = (px, py) of flow[c].
+    Components are arrays of their own, of which XLA makes tight loops; dual[c] is (px, py) of
+    flow[c].
     """
     bound = DATA * THETA
-    steepness = jnp.maximum(sum(g**2 for g in gradient), jnp.finfo(jnp.float32).eps)
+    flatness = 1 / jnp.maximum(sum(g**2 for g in gradient), jnp.finfo(jnp.float32).eps)
 
     def step(state):
         count, _, flow, dual = state
         residual = constant + sum(g * u for g, u in zip(gradient, flow, strict=True))
-        shift = jnp.clip(-residual / steepness, -bound, bound)
+        shift = jnp.clip(-residual * flatness, -bound, bound)
         new = tuple(
             u + shift * g + THETA * (_back(px, 1) + _back(py, 0))
             for u, g, (px, py) in zip(flow, gradient, dual, strict=True)
@@ -99,8 +100,8 @@ def _goes_on(most):
 def _ascend(u, dual):
     """A step of the dual variables towards the slope of u."""
     slope = _ahead(u, 1), _ahead(u, 0)
-    scale = 1 + TAU / THETA * jnp.sqrt(slope[0] ** 2 + slope[1] ** 2)
-    return tuple((p + TAU / THETA * s) / scale for p, s in zip(dual, slope, strict=True))
+    shrink = 1 / (1 + TAU / THETA * jnp.sqrt(slope[0] ** 2 + slope[1] ** 2))
+    return tuple((p + TAU / THETA * s) * shrink for p, s in zip(dual, slope, strict=True))
 
 
 def _ahead(x, axis):
