@@ -11,7 +11,8 @@ LEAVES = {"config_checks", "errors", "external", "people", "skeleton"}
 # What each room of the package may import of the package, besides itself and the leaves.
 ALLOWED = {
     "io": set(),
-    "data": {"io"},
+    "flow": set(),
+    "data": {"flow", "io"},  # of the loader, where it is asked for
     "prepare": {"api", "data", "io", "pose"},  # keypoints runs a network
     "models": set(),
     "weights": {"io"},
@@ -26,6 +27,7 @@ ALLOWED = {
 }
 # Packages that a part must not import.
 FORBIDDEN = {
+    "flow": {"cv2", "flax"},
     "models": {"cv2", "optax", "orbax", "pandas", "grain"},
     "io": {"jax", "flax", "optax"},
     "data": {"jax", "flax", "optax"},

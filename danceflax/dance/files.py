@@ -15,6 +15,7 @@ from danceflax.dance.sequences.predict import SequencePredictor, join_answers, t
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress, track
 from danceflax.io.files import remove_leftovers, require_free, write_csv, write_json
+from danceflax.io.pipeline import map_ahead, run_ahead
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
 from danceflax.people import keypoint_boxes
@@ -34,8 +35,10 @@ def name_dances(
 def _name_dance(predictor, path, output, draw, top):
     windows = predictor.stream(path, frames=draw)
     if draw:
-        windows = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
-    return np.mean([window.probabilities for window in windows], 0), {}
+        answers = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
+    else:
+        answers = [window.probabilities for window in windows]
+    return np.mean(answers, 0), {}
 
 
 def name_dancers(
@@ -152,26 +155,40 @@ def _try(name, open_predictor, output, draw, top, path):
 
 
 def _draw_running(windows: Iterable[Window], names, path):
-    """Writes the video with the three best classes of the window that each frame lies in, and
-    passes the windows on."""
-    with VideoWriter(path) as video:
-        for window in track(windows, None, path.stem, "windows"):
+    """Writes the video with the three best classes of the window that each frame lies in; returns
+    the windows' probabilities."""
+    answers = []
+
+    def list_frames():
+        for window in windows:
+            answers.append(window.probabilities)
             best = np.argsort(-window.probabilities, kind="stable")[:3]
+            shown = [names[k] for k in best], window.probabilities[best]
             for time, frame in window.frames:
-                labels = [names[k] for k in best]
-                drawn = draw_prediction(frame, labels, window.probabilities[best])
-                video.write(drawn, time, window.fps)
-            yield window
+                yield (frame, *shown), time, window.fps
+
+    def draw(item):
+        return draw_prediction(*item[0]), *item[1:]
+
+    with VideoWriter(path) as video:
+        for item in track(map_ahead(draw, list_frames()), None, path.stem, "frames"):
+            video.write(*item)
+    return answers
 
 
 def _draw_dancers(path, followed, dancers, names, output):
     """Writes the video with each dancer's number and dance of the moment."""
-    opened = read_video(path)
+    opened, places = read_video(path), [d.person for d in dancers]
+
+    def draw(item):
+        (time, frame), people = item
+        labels = [
+            f"{d.number} {names[d.at(time).argmax()]}" if (person[:, 2] > 0).any() else ""
+            for d, person in zip(dancers, people, strict=True)
+        ]
+        return draw_names(frame, keypoint_boxes(people), labels), time
+
+    clip = zip(run_ahead(opened), followed.people[:, places], strict=True)
     with VideoWriter(output) as video:
-        for number, (time, frame) in enumerate(opened):
-            people = followed.people[number][[d.person for d in dancers]]
-            labels = [
-                f"{d.number} {names[d.at(time).argmax()]}" if (person[:, 2] > 0).any() else ""
-                for d, person in zip(dancers, people, strict=True)
-            ]
-            video.write(draw_names(frame, keypoint_boxes(people), labels), time, opened.fps)
+        for picture, time in map_ahead(draw, clip):
+            video.write(picture, time, opened.fps)

@@ -22,6 +22,7 @@ from danceflax.dance.loss import make_apply
 from danceflax.data.clips import CLIP_SECONDS
 from danceflax.errors import UserError
 from danceflax.io.images import decode_image, encode_image, shrink_size
+from danceflax.io.pipeline import run_ahead
 from danceflax.io.videos import read_video
 from danceflax.people import resize_affine
 
@@ -105,9 +106,8 @@ class DancePredictor:
         Raises:
           UserError: the video cannot be read, or has no keypoint file where they are needed.
         """
-        for (first, last), fps, record, kept in read_windows(
-            video, self._clip, self._crop, self._keypoints, frames
-        ):
+        windows = read_windows(video, self._clip, self._crop, self._keypoints, frames)
+        for (first, last), fps, record, kept in run_ahead(windows, 1):
             item = {key: value[None] for key, value in self._view(record).items()}
             probabilities = np.asarray(self._classify(self._variables, item))[0]
             yield Window(first, last, fps, probabilities, kept)
@@ -170,7 +170,7 @@ def read_windows(
         waiting = ((time, decode_image(data, str(path))) for time, data in fresh if data)
         return (first, total - 1), fps, record, waiting
 
-    for time, frame in video:
+    for time, frame in run_ahead(video):
         size = frame.shape[1::-1]
         small_size = shrink_size(size, short_side)
         # Numbers are times, so that a gap or a variable rate does not speed the dance up.

@@ -5,6 +5,7 @@ import pathlib
 import re
 import struct
 import typing
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import UInt8
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io import files
 from danceflax.io.files import write_bytes
+from danceflax.io.pipeline import map_ahead
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_BYTES = 256_000_000  # of a picture's file
@@ -38,6 +40,25 @@ def read_image(
     """
     where = where or path
     return decode_image(read_bytes(path, where), where)
+
+
+def read_images(
+    paths: Iterable[str | os.PathLike], faults: list[str]
+) -> Iterator[tuple[pathlib.Path, UInt8[np.ndarray, "H W 3"]]]:
+    """(path, image) of each file that can be read, in order, decoded ahead in a few threads; of the
+    others the messages go to `faults`."""
+
+    def read(path):
+        try:
+            return pathlib.Path(path), read_image(path)
+        except BadSampleError as error:
+            return None, str(error)
+
+    for path, image in map_ahead(read, paths):
+        if path is None:
+            faults.append(image)
+        else:
+            yield path, image
 
 
 def as_pixels(image: typing.Any) -> UInt8[np.ndarray, "H W 3"]:

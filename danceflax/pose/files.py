@@ -1,6 +1,7 @@
 """The people of image and video files, written: OpenPose JSON, COCO results, tables, drawings."""
 
 import contextlib
+import functools
 import itertools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults, show_progress, track
 from danceflax.io.files import remove_leftovers, require_free, write_json
-from danceflax.io.images import read_image, write_image
+from danceflax.io.images import read_images, write_image
+from danceflax.io.pipeline import map_ahead, run_ahead
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
 from danceflax.pose.draw import draw_people
@@ -137,27 +139,26 @@ class PeopleFiles:
             image_id = self.coco_ids.get(name, name)
             found.results.extend(person_results(people, scores, image_id, skeleton))
 
-    def _read_images(self, images, found):
-        for path in images:
-            try:
-                yield path.stem, read_image(path)
-            except UserError as error:
-                found.faults.append(str(error))
-
     def _write_images(self, predictor, images, found):
-        stream = predictor.stream(self._read_images(images, found))
-        for name, frame, *item in track(stream, len(images), "finding people", "images"):
-            self._keep(found, predictor.skeleton, name, *item)
+        """Writes and draws the people of images that are each by itself."""
+
+        def write(item):
+            path, frame, people, scores = item
             if self.draw:
-                drawn = draw_people(frame, item[0], predictor.skeleton, self.threshold)
-                write_image(self.output / f"{name}.png", drawn)
+                drawn = draw_people(frame, people, predictor.skeleton, self.threshold)
+                write_image(self.output / f"{path.stem}.png", drawn)
+            return path.stem, people, scores
+
+        stream = map_ahead(write, predictor.stream(read_images(images, found.faults)))
+        for item in track(stream, len(images), "finding people", "images"):
+            self._keep(found, predictor.skeleton, *item)
 
     def _join_images(self, predictor, images, found):
         names = []
 
         def read():
-            for i, (name, frame) in enumerate(self._read_images(images, found)):
-                names.append(name)
+            for i, (path, frame) in enumerate(read_images(images, found.faults)):
+                names.append(path.stem)
                 yield i / self.join, frame
 
         clip = "images", read(), read(), names, len(images), self.join
@@ -173,8 +174,10 @@ class PeopleFiles:
 
     def _follow(self, predictor, found, stem, frames, again, names, count, fps):
         """Writes and draws the people of a clip; `again` are its frames, read a second time."""
-        frames = track(frames, count, f"finding people in {stem}", "frames")
-        times, *clip = follow_people(predictor, frames, self.smooth, where=stem)
+        show = functools.partial(
+            track, total=count, what=f"finding people in {stem}", unit="frames"
+        )
+        times, *clip = follow_people(predictor, frames, self.smooth, where=stem, show=show)
         for name, people, numbers, scores in zip(names, *clip, strict=False):
             self._keep(found, predictor.skeleton, name, people, scores, numbers)
         if self.tables:
@@ -182,10 +185,16 @@ class PeopleFiles:
             for kind in self.tables:
                 write_table(self.output / f"{stem}.{kind}", table)
         if self.draw:
-            again = track(again, len(times), f"drawing {stem}", "frames")
-            with VideoWriter(self.output / f"{stem}.mp4") as video:
-                for (time, frame), people, numbers in zip(again, *clip[:2], strict=True):
-                    drawn = draw_people(
-                        frame, people, predictor.skeleton, self.threshold, ids=numbers
-                    )
-                    video.write(drawn, time, fps)
+            self._draw(predictor.skeleton, stem, again, clip[:2], fps)
+
+    def _draw(self, skeleton, stem, frames, clip, fps):
+        """Writes the video with the people of each frame and their numbers, `clip`."""
+
+        def draw(item):
+            (time, frame), people, numbers = item
+            return draw_people(frame, people, skeleton, self.threshold, ids=numbers), time
+
+        drawn = map_ahead(draw, zip(run_ahead(frames), *clip, strict=True))
+        with VideoWriter(self.output / f"{stem}.mp4") as video:
+            for picture, time in track(drawn, len(clip[0]), f"drawing {stem}", "frames"):
+                video.write(picture, time, fps)

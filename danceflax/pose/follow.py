@@ -1,7 +1,7 @@
 """From a video's frames to people followed through it: found, numbered and, if asked, smoothed."""
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -34,6 +34,7 @@ def follow_people(
     frames: Iterable[tuple[float, UInt8[np.ndarray, "H W 3"]]],
     smooth: str | None = None,
     where: str = "the frames",
+    show: Callable[[Iterable], Iterable] = iter,
 ) -> Dancers:
     """Finds the people of a clip and follows them through it; keeps no frame.
 
@@ -42,11 +43,13 @@ def follow_people(
       frames: (time in seconds, RGB frame) in order.
       smooth: one of `smooth.METHODS`, which fill short gaps as well; None leaves people as found.
       where: what error messages call the clip.
+      show: passes on what is found of one frame after the other.
 
     Raises:
       UserError: a time is not later than the one before.
     """
-    found = link_found(predictor.stream(_rising(frames, where)), predictor.skeleton)
+    found = show(predictor.stream(_rising(frames, where)))
+    found = link_found(found, predictor.skeleton)
     if smooth is None:
         return found
     people, ids = smooth_people(*found[1:3], found.times, predictor.skeleton, smooth)

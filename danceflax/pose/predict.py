@@ -1,8 +1,8 @@
 """From frames to people: network, flip and multi-scale averaging, decoding; frames of any size."""
 
-import collections
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Num, UInt8
 
 from danceflax.errors import UserError
 from danceflax.io.images import as_pixels
+from danceflax.io.pipeline import map_ahead, run_ahead
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
@@ -79,17 +80,19 @@ class PosePredictor:
             scales=scales,
             rotations=rotations,
         )
-        self._estimate = devices.map_inference(estimate)
+        self._estimate = devices.map_inference(estimate, wait=False)
         self._variables = devices.replicate(variables)
 
     def __call__(self, image: Any) -> tuple[Float[np.ndarray, "P J 3"], Float[np.ndarray, " P"]]:
         """The people (x, y, score) in pixels and their scores, best first, of an image: an array
         (uint8, or floats in 0..1), a picture of PIL or a path, see `as_pixels`."""
-        (_, _, people, scores), *_ = self.stream([(None, image)])
+        ((_, _, people, scores),) = self._find([self._fit((None, image))])
         return people, scores
 
     def stream(self, frames: Iterable[tuple[Any, Any]]) -> Iterator[tuple]:
         """People on each of a stream of frames, in order; many at a time go to the devices.
+
+        Frames are read and fitted in threads, while the devices are busy with those before them.
 
         Args:
           frames: pairs (anything, frame), a frame as for `__call__`. Frames of several shapes
@@ -98,34 +101,55 @@ class PosePredictor:
         Yields:
           (anything, frame uint8 [H, W, 3], people [P, J, 3] in its pixels, scores [P]), best first.
         """
-        waiting, alike = collections.deque(), collections.defaultdict(list)
-        for key, frame in frames:
-            frame = as_pixels(frame)
-            item = {"key": key, "frame": frame, "size": network_size(frame, self.height)}
-            waiting.append(item)
-            alike[item["size"]].append(item)
-            if len(alike[item["size"]]) == self.batch_size:
-                self._find(alike.pop(item["size"]))
-            elif len(waiting) >= AHEAD * self.batch_size and "people" not in waiting[0]:
-                self._find(alike.pop(waiting[0]["size"]))
-            while waiting and "people" in waiting[0]:
-                done = waiting.popleft()
-                yield done["key"], done["frame"], done["people"], done["scores"]
-        for group in alike.values():
-            self._find(group)
-        for done in waiting:
-            yield done["key"], done["frame"], done["people"], done["scores"]
+        fitted = map_ahead(self._fit, run_ahead(frames, self.batch_size))
+        return self._find(run_ahead(fitted, self.batch_size))
 
-    def _find(self, group):
-        """Gives up to a batch of items of one size their people and scores."""
-        fitted = [fit_image(item["frame"], item["size"]) for item in group]
-        images = np.stack([image for image, _ in fitted])
+    def _fit(self, pair):
+        key, frame = pair[0], as_pixels(pair[1])
+        return Fitted(key, frame, *fit_image(frame, network_size(frame, self.height)))
+
+    def _find(self, items):
+        """What `stream` yields, of each `Fitted`."""
+        groups = group_alike(items, self.batch_size)
+        begun = ((group, self._estimate(self._variables, self._stack(group))) for group in groups)
+        done, shown = {}, 0
+        # A batch is begun before the one before it is waited for: the devices have always work.
+        for (group, found), _ in itertools.pairwise(itertools.chain(begun, [None])):
+            for (number, item), people, scores in zip(group, *devices.gather(found), strict=False):
+                people = transform_people(people[scores > 0], item.affine)
+                done[number] = item.key, item.frame, people, scores[scores > 0]
+            while shown in done:
+                yield done.pop(shown)
+                shown += 1
+
+    def _stack(self, group):
+        images = np.stack([item.image for _, item in group])
         filler = np.zeros((self.batch_size - len(images), *images.shape[1:]), np.uint8)
-        people, scores = self._estimate(self._variables, np.concatenate([images, filler]))
-        for n, item in enumerate(group):
-            found = scores[n] > 0
-            item["people"] = transform_people(people[n][found], fitted[n][1])
-            item["scores"] = scores[n][found]
+        return np.concatenate([images, filler])
+
+
+class Fitted(NamedTuple):
+    """A frame, its image of the network's size, and the map [2, 3] back to its pixels."""
+
+    key: Any
+    frame: UInt8[np.ndarray, "H W 3"]
+    image: UInt8[np.ndarray, "h w 3"]
+    affine: Float[np.ndarray, "2 3"]
+
+
+def group_alike(items: Iterable[Fitted], size: int) -> Iterator[list[tuple[int, Fitted]]]:
+    """Groups of up to `size` (number, item) with images of one shape, of items in any order; none
+    waits for longer than AHEAD groups."""
+    alike = {}
+    for number, item in enumerate(items):
+        group = alike.setdefault(item.image.shape, [])
+        group.append((number, item))
+        oldest = min(alike.values(), key=lambda group: group[0][0])
+        if len(group) == size:
+            yield alike.pop(item.image.shape)
+        elif number - oldest[0][0] >= AHEAD * size - 1:
+            yield alike.pop(oldest[0][1].image.shape)
+    yield from alike.values()
 
 
 def network_size(frame: UInt8[np.ndarray, "H W 3"], height: int) -> tuple[int, int]:

@@ -18,16 +18,18 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped
 
-from danceflax.data.flow import available_methods, compute_flow
+from danceflax.data.flow import check_method, compute_flows
 from danceflax.data.root import FRAME_FOLDERS, find_folder, open_index
 from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults, show_progress
 from danceflax.io.files import remove_leftovers
 from danceflax.io.flow_files import BOUND, write_flow
 from danceflax.io.images import shrink_size
+from danceflax.io.pipeline import THREADS, map_ahead
 from danceflax.io.workers import run_tasks
 
 NOTE = "flow.json"
+BATCH = 16  # pairs that the device gets at once
 
 
 def run(
@@ -43,18 +45,21 @@ def run(
     python prepare_data.py flow --root=data/letsdance --method=tvl1
 
     Writes ROOT/flow/<dance>/<clip>_<frame>.png; files that are there stay, so that an interrupted
-    run goes on. dis is the fastest; tvl1 is what I3D was trained on, a hundred times slower.
+    run goes on. dis is the fastest; tvl1 is what I3D was trained on, tens of times slower on a CPU:
+    it runs on the GPU or TPU if there is one, and so in one process.
 
     Args:
       root: the data root.
       method: dis, farneback or tvl1.
       short_side: pixels that larger frames shrink to; 0: none.
-      workers: processes; by default one a core.
+      workers: processes; by default one a core, or one with tvl1, which keeps all busy itself.
       scheduler: address of a Dask cluster to do the work instead, see data/README.md.
     """
     folder, files = find_folder(root, FRAME_FOLDERS), open_index(root).files
     tasks = plan_flow(root, folder, files, method, short_side)
     remove_leftovers(pathlib.Path(root, "flow"), deep=True)
+    if method == "tvl1" and not scheduler:
+        workers = workers or 1
     with show_progress("computing flow", "clips") as progress:
         results = list(run_tasks(compute_clip, tasks, workers, progress, scheduler))
     console.print(f"{root}/flow: {sum(count for count, _ in results):,} files written")
@@ -83,11 +88,7 @@ def plan_flow(
     Raises:
       UserError: the method is not known, or the flow that is there was made in another way.
     """
-    if method not in available_methods():
-        raise UserError(
-            f"flow method {method!r} is not there; choose {' or '.join(available_methods())} "
-            "(tvl1 needs opencv-contrib-python-headless)"
-        )
+    check_method(method)
     settings = {"method": method, "short_side": short_side, "bound": BOUND}
     note = pathlib.Path(root, "flow", NOTE)
     if note.exists() and (found := json.loads(note.read_text())) != settings:
@@ -106,9 +107,35 @@ def plan_flow(
 def compute_clip(task: Task) -> tuple[int, list[str]]:
     """Computes the flow of a clip; what is there is not made again. Returns how many
     files it wrote, and messages."""
+    messages, count = [], 0
+    threads = THREADS if task.method == "tvl1" else 1  # others have processes
+    for outputs, flows in map_ahead(_compute, _list_batches(task, messages), threads):
+        for output, flow in zip(outputs, flows, strict=False):
+            write_flow(output, flow)
+            count += 1
+    return count, messages
+
+
+def _compute(batch):
+    outputs, *frames, method = batch
+    return outputs, compute_flows(*frames, method)
+
+
+def _list_batches(task, messages):
+    """(files to write, first frames, second frames, method), frames as [N, h, w]. Batches for the
+    device are filled up: a clip is of one compilation."""
+    size = BATCH if task.method == "tvl1" else 1
+    for _, pairs in itertools.groupby(_read_pairs(task, messages), lambda pair: pair[1].shape):
+        while batch := list(itertools.islice(pairs, size)):
+            outputs, *frames = zip(*batch, strict=True)
+            filler = [frames[0][-1]] * (size - len(batch))  # nothing moves there: soon done
+            yield outputs, *(np.stack([*group, *filler]) for group in frames), task.method
+
+
+def _read_pairs(task, messages):
+    """(file to write, its frame, the next frame) of flow that is not there yet."""
     frames = pathlib.Path(task.root, task.frame_folder)
     read = functools.lru_cache(maxsize=1)(lambda file: _read_grey(frames / file, task.short_side))
-    messages, count = [], 0
     for file, following in itertools.pairwise(task.files):
         output = pathlib.Path(task.root, "flow", file).with_suffix(".png")
         if _number(following) != _number(file) + 1 or output.exists():
@@ -119,10 +146,8 @@ def compute_clip(task: Task) -> tuple[int, list[str]]:
                 raise UserError(f"{frames / following}: not of the size of the frame before it")
         except UserError as error:
             messages.append(str(error))
-            continue
-        write_flow(output, compute_flow(a, b, task.method))
-        count += 1
-    return count, messages
+        else:
+            yield output, a, b
 
 
 def _number(file):

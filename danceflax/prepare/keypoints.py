@@ -16,10 +16,10 @@ from danceflax.data.root import (
     find_folder,
     scan_root,
 )
-from danceflax.errors import BadSampleError, UserError
+from danceflax.errors import UserError
 from danceflax.io.console import console, print_faults, show_progress
 from danceflax.io.files import remove_leftovers
-from danceflax.io.images import read_image
+from danceflax.io.images import read_images
 from danceflax.io.videos import DEFAULT_FPS
 from danceflax.pose.follow import link_found
 from danceflax.pose.openpose_json import write_people
@@ -53,20 +53,13 @@ def run(root: str, checkpoint: str, batch_size: int = 8) -> int:
         raise UserError(f"{checkpoint}: no pose network of {' or '.join(SKELETONS)}")
     faults = []
 
-    def read():
-        for file in todo:
-            try:
-                yield file, read_image(folder / file)
-            except BadSampleError as error:
-                faults.append(str(error))
-
+    frames = read_images((folder / file for file in todo), faults)
+    frames = ((path.relative_to(folder).as_posix(), frame) for path, frame in frames)
     rates = read_clip_table(root)
     free = first_free(found, todo, output)
     written = 0
     with show_progress("finding people", "frames") as progress:
-        clips = itertools.groupby(
-            predictor.stream(read()), key=lambda item: split_frame(item[0])[0]
-        )
+        clips = itertools.groupby(predictor.stream(frames), lambda item: split_frame(item[0])[0])
         for clip, items in clips:
             note = rates.get(clip) or rates.get(clip.partition("/")[2]) or ClipNote()
             fps = note.fps or DEFAULT_FPS

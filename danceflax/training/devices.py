@@ -62,15 +62,24 @@ def map_step(step: Callable) -> Callable:
     )
 
 
-def map_inference(function: Callable) -> Callable:
-    """Maps function(variables, batch) over the devices; results keep the batch axis, in order."""
+def map_inference(function: Callable, wait: bool = True) -> Callable:
+    """Maps function(variables, batch) over the devices; results keep the batch axis, in order.
+
+    Args:
+      wait: without it the result is for `gather`, later: the devices meanwhile work.
+    """
     mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
 
     def run(variables: Any, batch: Any) -> Any:
-        result = jax.device_get(mapped(variables, shard(batch)))
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
+        result = mapped(variables, shard(batch))
+        return gather(result) if wait else result
 
     return run
+
+
+def gather(result: Any) -> Any:
+    """Waits for [devices, B / devices, ...] arrays: [B, ...] on the host."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(result))
 
 
 def shard(batch: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from danceflax.errors import UserError
 from danceflax.io.images import write_image
+from danceflax.io.pipeline import THREADS
 from danceflax.models.openpose import OpenPoseCOCO
 from danceflax.pose import predict
 from danceflax.pose.predict import flip_maps
@@ -90,7 +91,8 @@ def test_frames_are_given_back_before_all_are_read(predictor):
             yield i, np.zeros((60, 90 + i % 2 * 40, 3), np.uint8)
 
     next(predictor.stream(frames()))
-    assert len(read) <= predict.AHEAD * predictor.batch_size
+    waiting = 4 * predictor.batch_size + THREADS  # in threads, and a batch that is begun
+    assert len(read) <= predict.AHEAD * predictor.batch_size + waiting
 
 
 @pytest.mark.parametrize("shape", [(1, 2000), (2000, 1), (1, 1), (3, 7)])

@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 from conftest import shared_data
 
-from danceflax.data.flow import available_methods, compute_flow
+from danceflax.data.flow import METHODS, compute_flow
 from danceflax.data.root import open_index
 from danceflax.errors import UserError
 from danceflax.io.flow_files import BOUND, decode_flow, encode_flow, read_flow, write_flow
 from danceflax.io.videos import read_video
+from danceflax.prepare import flow
 from danceflax.prepare.flow import compute_clip, plan_flow
 
 
@@ -16,7 +17,7 @@ def textured(rng, size=(96, 128)):
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
 
 
-@pytest.mark.parametrize("method", available_methods())
+@pytest.mark.parametrize("method", METHODS[:2])  # the other: tests/flow
 def test_flow_of_a_shift_points_where_pixels_went(method):
     a = textured(np.random.default_rng(0))
     b = cv2.warpAffine(a, np.float32([[1, 0, 2.5], [0, 1, -1.5]]), a.shape[::-1])
@@ -56,7 +57,7 @@ def test_encoding():
 
 
 def test_unknown_methods():
-    with pytest.raises(UserError, match="'raft' is not there; choose dis or farneback"):
+    with pytest.raises(UserError, match="'raft' is not there; choose dis or farneback or tvl1"):
         compute_flow(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8), "raft")
 
 
@@ -90,6 +91,25 @@ def test_files_follow_the_frames_and_their_gaps(root):
         flow = read_flow(root / "flow" / "tap" / name)
         assert flow.shape == (40, 60, 2)
         np.testing.assert_allclose(np.median(flow, (0, 1)), (0.5, 0), atol=0.17)
+
+
+def test_pairs_go_to_the_device_in_batches_of_one_size(root, monkeypatch):
+    """Frames of another size amid a clip: as if each pair had been computed by itself."""
+    small = np.roll(textured(np.random.default_rng(2), (24, 32)), 1, 1)
+    for i in (6, 7):
+        path = root / "frames" / "tap" / f"abcdefghij-_000_{i:04d}.png"
+        cv2.imwrite(str(path), np.roll(small, i, 1))
+    sizes = []
+
+    def compute_flows(a, b, method):
+        sizes.append(a.shape)
+        return np.stack([compute_flow(*pair, "dis") for pair in zip(a, b, strict=True)])
+
+    monkeypatch.setattr(flow, "compute_flows", compute_flows)
+    monkeypatch.setattr(flow, "BATCH", 2)
+    (count, messages), other = write_all(root, method="tvl1")
+    assert count == 4 and other == (1, []) and "_0006.png: not of the size" in messages[0]
+    assert sizes == [(2, 80, 120), (2, 80, 120), (2, 24, 32), (2, 80, 120)]
 
 
 def test_flow_goes_on_where_it_stopped_and_never_mixes(root):
