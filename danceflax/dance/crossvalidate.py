@@ -1,5 +1,6 @@
 """Cross-validation of a dance classifier: a training a fold, and one report over all of them."""
 
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,8 +21,9 @@ from danceflax.dance.evaluate import (
 from danceflax.dance.inputs import make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.dance.task import make_task
+from danceflax.data.folds import split_folds
 from danceflax.data.loader import make_loader
-from danceflax.data.sources import open_training_clips
+from danceflax.data.sources import open_clips
 from danceflax.io.console import console, print_table
 from danceflax.io.files import write_json
 from danceflax.training import devices
@@ -32,19 +34,21 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Trains on all folds but one, each in turn, in WORKDIR/fold<k>; then measures all together.
 
     Every clip is judged by the network that has not seen its group, as it is at the last step: the
-    best step would be chosen by what it is measured on. WORKDIR gets folds.json and confusion.csv
+    best step would be chosen by what it is measured on. Keypoint files are read once. WORKDIR gets folds.json and confusion.csv
     and .png, of all windows.
 
     Returns:
       What folds.json holds.
     """
     answers, groups, rows = [], [], []
+    clips = open_clips(config.data, config.data.train_split, config.class_names)
+    clips = open_people(clips, config.streams)
     for fold in range(config.data.folds):
         config = config.copy_and_resolve_references()
         config.data.fold = fold
         folder = f"{workdir}/fold{fold}"
-        variables = train(config, folder, make_task).variables
-        _, val = open_training_clips(config.data, config.class_names)
+        sources = _, val = split_folds(clips, config.data)
+        variables = train(config, folder, functools.partial(make_task, sources=sources)).variables
         found, names = judge(folder, variables, val, config)
         answers.append(found)
         group_of = {f"{c.dance}/{c.name}": g for c, g in zip(val.clips, val.groups, strict=True)}
@@ -74,7 +78,7 @@ def judge(
     classifier, _, checkpoint = load(folder)
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)
     batches = make_loader(
-        open_people(classifier, source),
+        source,
         make_view(classifier),
         config.eval.batch_size,
         training=False,

@@ -28,7 +28,7 @@ class PeopleSource:
 
     def __init__(self, source: Any, skeleton: Skeleton):
         self._source, self.skeleton = source, skeleton
-        self._kept, self._lock = {}, threading.Lock()
+        self._kept, self._locks = {}, [threading.Lock() for _ in range(len(source))]
 
     def __len__(self) -> int:
         return len(self._source)
@@ -41,14 +41,11 @@ class PeopleSource:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Record `index`. Raises BadSampleError: nobody is in it, or a file is at fault."""
-        with self._lock:
-            record = self._kept.get(index)
-        if record is None:
-            record = self._source[index]
-            record = record | read_people(record, self.skeleton)
-            with self._lock:
-                self._kept[index] = record
-        return record
+        with self._locks[index]:
+            if index not in self._kept:
+                record = self._source[index]
+                self._kept[index] = record | read_people(record, self.skeleton)
+            return self._kept[index]
 
 
 def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.ndarray]:
