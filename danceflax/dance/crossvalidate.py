@@ -34,8 +34,8 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Trains on all folds but one, each in turn, in WORKDIR/fold<k>; then measures all together.
 
     Every clip is judged by the network that has not seen its group, as it is at the last step: the
-    best step would be chosen by what it is measured on. Keypoint files are read once. WORKDIR gets folds.json and confusion.csv
-    and .png, of all windows.
+    best step would be chosen by what it is measured on. Keypoint files are read once. WORKDIR gets
+    folds.json and confusion.csv and .png, of all windows.
 
     Returns:
       What folds.json holds.

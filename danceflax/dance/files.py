@@ -15,6 +15,7 @@ from danceflax.dance.sequences.predict import SequencePredictor, join_answers, t
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress, track
 from danceflax.io.files import remove_leftovers, require_free, write_csv, write_json
+from danceflax.io.frame_store import FrameStore
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
 from danceflax.people import keypoint_boxes
@@ -53,15 +54,16 @@ def name_dancers(
 
 def _name_dancers(predictor, path, output, draw, top):
     names = predictor.class_names
+    opened, kept = read_video(path), FrameStore()
+    options = {"keep": kept.append} if draw else {}
     with show_progress(path.name, "frames") as progress:
-        total = read_video(path).count
-        followed = predictor.follow(path, lambda done: progress(done, total))
+        followed = predictor.follow(path, lambda done: progress(done, opened.count), **options)
     dancers = predictor.find_dancers(followed, str(path))
     write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
     curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
     draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
     if draw:
-        _draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
+        _draw_dancers(kept, opened.fps, followed, dancers, names, output / f"{path.stem}.mp4")
     each = [
         {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, top)}
         for d in dancers
@@ -164,14 +166,13 @@ def _draw_running(windows: Iterable[Window], names, path):
             yield window
 
 
-def _draw_dancers(path, followed, dancers, names, output):
+def _draw_dancers(frames, fps, followed, dancers, names, output):
     """Writes the video with each dancer's number and dance of the moment."""
-    opened = read_video(path)
     with VideoWriter(output) as video:
-        for number, (time, frame) in enumerate(opened):
+        for number, (time, frame) in enumerate(frames):
             people = followed.people[number][[d.person for d in dancers]]
             labels = [
                 f"{d.number} {names[d.at(time).argmax()]}" if (person[:, 2] > 0).any() else ""
                 for d, person in zip(dancers, people, strict=True)
             ]
-            video.write(draw_names(frame, keypoint_boxes(people), labels), time, opened.fps)
+            video.write(draw_names(frame, keypoint_boxes(people), labels), time, fps)
