@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from danceflax.dance.classifiers import load
 from danceflax.dance.evaluate import (
+    Answers,
     classify_batches,
     confusion_matrix,
     make_classify,
@@ -49,19 +50,22 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         folder = f"{workdir}/fold{fold}"
         sources = _, val = split_folds(clips, config.data)
         variables = train(config, folder, functools.partial(make_task, sources=sources)).variables
-        found, names = judge(folder, variables, val, config)
+        judge, names = make_judge(folder, config, variables)
+        found = judge(val)
         answers.append(found)
         group_of = {f"{c.dance}/{c.name}": g for c, g in zip(val.clips, val.groups, strict=True)}
         groups += [group_of[name] for name in found.names]
     figures = summarise(answers, groups, names)
     confusion = np.array(figures["confusion"])
     header = ("figure", "all folds", "mean", "spread", *map(str, range(config.data.folds)))
+    pair, apart = next(iter(figures["pairs"].items()))
     for name, values in figures["folds"].items():
         spread = (f"{np.mean(values):.4f}", f"{np.std(values):.4f}", *(f"{v:.4f}" for v in values))
         rows.append((name, f"{figures['metrics'][name]:.4f}", *spread))
     print_table(f"{workdir}: windows", header, rows)
     header = ("class", "windows", "precision", "recall", "F1", "most taken for")
     print_table("classes", header, per_class_rows(confusion, names))
+    console.print(f"told apart worst: {pair}, {apart:.4f} of their windows right")
     console.print(
         f"by vote: {figures['groups_right']} of {figures['groups']} groups right"
         + (f"; wrong: {', '.join(figures['groups_wrong'])}" if figures["groups_wrong"] else "")
@@ -71,22 +75,28 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return figures
 
 
-def judge(
-    folder: str, variables: Any, source: Any, config: ConfigDict
-) -> tuple[Any, Sequence[str]]:
-    """(`Answers` with each window's probabilities [N, V, C], class names) on a fold's clips."""
-    classifier, _, checkpoint = load(folder)
+def make_judge(
+    folder: str, config: ConfigDict, variables: Any = None
+) -> tuple[Callable[[Any], Answers], list[str]]:
+    """(judge(source of clips) -> `Answers` with each window's probabilities [N, V, C], the class
+    names) of a checkpoint, with other variables than its own if they are given."""
+    classifier, own, checkpoint = load(folder)
+    variables = variables or own
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)
-    batches = make_loader(
-        source,
-        make_view(classifier),
-        config.eval.batch_size,
-        training=False,
-        threads=config.data.threads,
-        max_bad_fraction=config.data.max_bad_fraction,
-    )
     classify = devices.map_inference(make_classify(prepare, apply, each_view=True))
-    return classify_batches(classify, variables, batches), checkpoint["class_names"]
+
+    def judge(source: Any) -> Answers:
+        batches = make_loader(
+            source,
+            make_view(classifier),
+            config.eval.batch_size,
+            training=False,
+            threads=config.data.threads,
+            max_bad_fraction=config.data.max_bad_fraction,
+        )
+        return classify_batches(classify, variables, batches)
+
+    return judge, checkpoint["class_names"]
 
 
 def summarise(
