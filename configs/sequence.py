@@ -50,6 +50,8 @@ def get_config(variant="rhythm"):
     config.log_every, config.eval_every, config.save_every = 100, 500, 500
 
     if name == "rhythm":
+        config.model.span = 32  # frames of a short-time spectrum
+        config.model.harmonics = 5  # of each: 0.8 to 3.9 Hz at 25 frames a second
         config.model.channels = (256, 256)  # of the hidden layers
     if name == "stgcn":
         # a network each, the mean of their answers
@@ -85,6 +87,8 @@ def shrink(config):
     config.eval.clips = 1
     config.steps = 600
     config.eval_every, config.save_every = 200, 200
+    if config.model.name == "rhythm":
+        config.model.span = 16
     if "width" in config.model:
         config.model.width = {"stgcn": 16, "posec3d": 8}.get(config.model.name, 64)
     if config.model.name == "posec3d":

@@ -131,6 +131,8 @@ RULES = {
     "model.head_channels": whole(0),
     "model.head_kernel": several(whole(1), 3),
     "model.channels": several(whole(1), least=1),
+    "model.span": whole(4),
+    "model.harmonics": whole(1),
     "model.remat": FLAG,
     "model.batch_norm": FLAG,
     "model.stop_heatmap_gradient": FLAG,

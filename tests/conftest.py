@@ -21,8 +21,11 @@ from jaxtyping import install_import_hook
 # Shapes and types in signatures are checked in every call, in this process.
 install_import_hook("danceflax", "typecheck.check")
 
+from configs import sequence  # noqa: E402
+from danceflax.dance import classifiers  # noqa: E402
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
+from danceflax.training.checkpoints import save_model  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -96,6 +99,14 @@ def random_variables(model, inputs):
         return rng.uniform(low, high, x.shape).astype(np.float32)
 
     return jax.tree.map_with_path(fill, jax.eval_shape(model.init, jax.random.key(0), inputs))
+
+
+def save_sequence_network(path, class_names):
+    """A checkpoint of the default sequence network, made tiny, on windows of 32 frames."""
+    config = sequence.get_config()
+    config.model.channels, config.clip.frames = (8,), 32
+    classifier, variables = classifiers.create(config, class_names)
+    save_model(path, variables, classifiers.describe(classifier, class_names))
 
 
 @contextlib.contextmanager

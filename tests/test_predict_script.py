@@ -17,14 +17,18 @@ import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import shared_data
+from conftest import save_sequence_network, shared_data
 from pycocotools.coco import COCO
 
 from danceflax import api, cli
+from danceflax.dance.sequences import predict as sequence_predict
+from danceflax.io import videos
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.pose import predict as pose_predict
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints
+from danceflax.training.checkpoints import find_model, read_config
+from danceflax.training.pretrained import load_checkpoint
 
 CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
@@ -61,9 +65,9 @@ def run(script, monkeypatch):
     monkeypatch.setattr(checkpoints, "read_config", lambda _: CONFIG)
     monkeypatch.setattr(api, "load_checkpoint", lambda _: (nn.Dense(1), {}, CONFIG))
 
-    def call(*words):
+    def call(*words, size=("--height=64",)):
         with flagsaver.flagsaver():
-            flags.FLAGS(["predict", "--checkpoint=x", "--height=64", *map(str, words)])
+            flags.FLAGS(["predict", "--checkpoint=x", *size, *map(str, words)])
             try:
                 return cli.guard(script.main, []) or 0
             except SystemExit as end:
@@ -173,3 +177,41 @@ def test_a_real_clip_is_drawn_as_it_plays(run, tmp_path):
     assert run(f"--input={clip}", f"--output={tmp_path / 'out'}", "--nojson") == 0
     drawn = read_video(tmp_path / "out" / "fast.mp4")
     assert (drawn.fps, drawn.count) == (24, 160)
+
+
+def test_dancers_that_a_pose_network_finds(run, tmp_path, monkeypatch):
+    """--pose_checkpoint: two people who sway, each with an answer; the video is decoded once."""
+    names, still = ["tango", "waltz"], np.random.default_rng(0).uniform(8, 56, (2, 18, 2))
+
+    def estimate(variables, images):
+        sway = images.mean((1, 2, 3))[:, None, None, None] / 40
+        places = jnp.asarray(still + [[[0, 0]], [[40, 0]]]) + sway
+        people = jnp.concatenate([places, jnp.full((*places.shape[:-1], 1), 0.9)], -1)
+        return people.astype(jnp.float32), jnp.ones((len(images), 2))
+
+    monkeypatch.setattr(pose_predict, "make_estimator", lambda *_, **__: estimate)
+    monkeypatch.setattr(checkpoints, "find_model", find_model)
+    monkeypatch.setattr(checkpoints, "read_config", read_config)
+    monkeypatch.setattr(sequence_predict, "load_checkpoint", api.load_checkpoint)
+    monkeypatch.setattr(api, "load_checkpoint", load_checkpoint)
+    decoded, decode = [], videos.Video._decode
+    monkeypatch.setattr(videos.Video, "_decode", lambda self: count(decode(self), decoded))
+    save_sequence_network(tmp_path / "net", names)
+    with VideoWriter(tmp_path / "a.mp4", 25) as video:
+        for i in range(40):
+            video.write(np.full((64, 112, 3), round(90 + 60 * np.sin(i / 3)), np.uint8))
+    words = [f"--checkpoint={tmp_path}/net", "--pose_checkpoint=x", f"--input={tmp_path}/a.mp4"]
+    assert run(*words, f"--output={tmp_path}/out", size=()) == 0
+    found = json.loads((tmp_path / "out/a_classes.json").read_text())
+    assert [entry["dancer"] for entry in found["dancers"]] == [0, 1]
+    assert {item["label"] for item in found["top"]} == set(names)
+    assert (tmp_path / "out/a_timeline.csv").exists()
+    assert len(decoded) <= 40 + 1  # the first frame again, for the rate
+    assert read_video(tmp_path / "out/a.mp4").count == 40
+
+
+def count(items, seen):
+    """The items, each noted in `seen` as it passes."""
+    for item in items:
+        seen.append(item is not None)
+        yield item

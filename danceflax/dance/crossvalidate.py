@@ -1,7 +1,8 @@
 """Cross-validation of a dance classifier: a training a fold, and one report over all of them."""
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 
 from danceflax.dance.classifiers import load
 from danceflax.dance.evaluate import (
+    Answers,
     classify_batches,
     confusion_matrix,
     make_classify,
@@ -20,8 +22,9 @@ from danceflax.dance.evaluate import (
 from danceflax.dance.inputs import make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.dance.task import make_task
+from danceflax.data.folds import split_folds
 from danceflax.data.loader import make_loader
-from danceflax.data.sources import open_training_clips
+from danceflax.data.sources import open_clips
 from danceflax.io.console import console, print_table
 from danceflax.io.files import write_json
 from danceflax.training import devices
@@ -32,32 +35,37 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Trains on all folds but one, each in turn, in WORKDIR/fold<k>; then measures all together.
 
     Every clip is judged by the network that has not seen its group, as it is at the last step: the
-    best step would be chosen by what it is measured on. WORKDIR gets folds.json and confusion.csv
-    and .png, of all windows.
+    best step would be chosen by what it is measured on. Keypoint files are read once. WORKDIR gets
+    folds.json and confusion.csv and .png, of all windows.
 
     Returns:
       What folds.json holds.
     """
     answers, groups, rows = [], [], []
+    clips = open_clips(config.data, config.data.train_split, config.class_names)
+    clips = open_people(clips, config.streams)
     for fold in range(config.data.folds):
         config = config.copy_and_resolve_references()
         config.data.fold = fold
         folder = f"{workdir}/fold{fold}"
-        variables = train(config, folder, make_task).variables
-        _, val = open_training_clips(config.data, config.class_names)
-        found, names = judge(folder, variables, val, config)
+        sources = _, val = split_folds(clips, config.data)
+        variables = train(config, folder, functools.partial(make_task, sources=sources)).variables
+        judge, names = make_judge(folder, config, variables)
+        found = judge(val)
         answers.append(found)
         group_of = {f"{c.dance}/{c.name}": g for c, g in zip(val.clips, val.groups, strict=True)}
         groups += [group_of[name] for name in found.names]
     figures = summarise(answers, groups, names)
     confusion = np.array(figures["confusion"])
     header = ("figure", "all folds", "mean", "spread", *map(str, range(config.data.folds)))
+    pair, apart = next(iter(figures["pairs"].items()))
     for name, values in figures["folds"].items():
         spread = (f"{np.mean(values):.4f}", f"{np.std(values):.4f}", *(f"{v:.4f}" for v in values))
         rows.append((name, f"{figures['metrics'][name]:.4f}", *spread))
     print_table(f"{workdir}: windows", header, rows)
     header = ("class", "windows", "precision", "recall", "F1", "most taken for")
     print_table("classes", header, per_class_rows(confusion, names))
+    console.print(f"told apart worst: {pair}, {apart:.4f} of their windows right")
     console.print(
         f"by vote: {figures['groups_right']} of {figures['groups']} groups right"
         + (f"; wrong: {', '.join(figures['groups_wrong'])}" if figures["groups_wrong"] else "")
@@ -67,22 +75,28 @@ def crossvalidate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return figures
 
 
-def judge(
-    folder: str, variables: Any, source: Any, config: ConfigDict
-) -> tuple[Any, Sequence[str]]:
-    """(`Answers` with each window's probabilities [N, V, C], class names) on a fold's clips."""
-    classifier, _, checkpoint = load(folder)
+def make_judge(
+    folder: str, config: ConfigDict, variables: Any = None
+) -> tuple[Callable[[Any], Answers], list[str]]:
+    """(judge(source of clips) -> `Answers` with each window's probabilities [N, V, C], the class
+    names) of a checkpoint, with other variables than its own if they are given."""
+    classifier, own, checkpoint = load(folder)
+    variables = variables or own
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)
-    batches = make_loader(
-        open_people(classifier, source),
-        make_view(classifier),
-        config.eval.batch_size,
-        training=False,
-        threads=config.data.threads,
-        max_bad_fraction=config.data.max_bad_fraction,
-    )
     classify = devices.map_inference(make_classify(prepare, apply, each_view=True))
-    return classify_batches(classify, variables, batches), checkpoint["class_names"]
+
+    def judge(source: Any) -> Answers:
+        batches = make_loader(
+            source,
+            make_view(classifier),
+            config.eval.batch_size,
+            training=False,
+            threads=config.data.threads,
+            max_bad_fraction=config.data.max_bad_fraction,
+        )
+        return classify_batches(classify, variables, batches)
+
+    return judge, checkpoint["class_names"]
 
 
 def summarise(

@@ -118,7 +118,7 @@ def evaluate_split(
     views = classifier.inputs["views"] | views
     classifier = classifier._replace(inputs=classifier.inputs | {"views": views})
     source = open_clips(config.data, split, checkpoint["class_names"])
-    source = Subset(open_people(classifier, source), limit)
+    source = Subset(open_people(source, classifier.inputs), limit)
     batches = make_loader(
         source,
         make_view(classifier),

@@ -15,7 +15,8 @@ from danceflax.dance.sequences.predict import SequencePredictor, join_answers, t
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress, track
 from danceflax.io.files import remove_leftovers, require_free, write_csv, write_json
-from danceflax.io.pipeline import map_ahead, run_ahead
+from danceflax.io.frame_store import FrameStore
+from danceflax.io.pipeline import map_ahead
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
 from danceflax.people import keypoint_boxes
@@ -56,15 +57,16 @@ def name_dancers(
 
 def _name_dancers(predictor, path, output, draw, top):
     names = predictor.class_names
+    opened, kept = read_video(path), FrameStore()
+    options = {"keep": kept.append} if draw else {}
     with show_progress(path.name, "frames") as progress:
-        total = read_video(path).count
-        followed = predictor.follow(path, lambda done: progress(done, total))
+        followed = predictor.follow(path, lambda done: progress(done, opened.count), **options)
     dancers = predictor.find_dancers(followed, str(path))
     write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
     curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
     draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
     if draw:
-        _draw_dancers(path, followed, dancers, names, output / f"{path.stem}.mp4")
+        _draw_dancers(kept, opened.fps, followed, dancers, names, output / f"{path.stem}.mp4")
     each = [
         {"dancer": d.number, "windows": len(d.spans), "top": list_best(d.answer, names, top)}
         for d in dancers
@@ -176,9 +178,9 @@ def _draw_running(windows: Iterable[Window], names, path):
     return answers
 
 
-def _draw_dancers(path, followed, dancers, names, output):
+def _draw_dancers(frames, fps, followed, dancers, names, output):
     """Writes the video with each dancer's number and dance of the moment."""
-    opened, places = read_video(path), [d.person for d in dancers]
+    places = [d.person for d in dancers]
 
     def draw(item):
         (time, frame), people = item
@@ -188,7 +190,7 @@ def _draw_dancers(path, followed, dancers, names, output):
         ]
         return draw_names(frame, keypoint_boxes(people), labels), time
 
-    clip = zip(run_ahead(opened), followed.people[:, places], strict=True)
+    clip = zip(frames, followed.people[:, places], strict=True)
     with VideoWriter(output) as video:
         for picture, time in map_ahead(draw, clip):
-            video.write(picture, time, opened.fps)
+            video.write(picture, time, fps)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from danceflax import skeleton as skeletons
 from danceflax.dance.augment import augment_clip, read_views
 from danceflax.dance.sequences.augment import augment_people, read_windows
 from danceflax.dance.sequences.body import make_body
@@ -122,11 +123,11 @@ def make_view(classifier: Classifier) -> Callable:
     return functools.partial(read_views, views=views, **_reading(classifier))
 
 
-def open_people(classifier: Classifier, source: Any) -> Any:
-    """The source, with what the classifier's transforms need of its clips."""
-    if PEOPLE not in classifier.inputs["streams"]:
-        return source
-    return PeopleSource(source, classifier.skeleton)
+def open_people(source: Any, streams: Fields) -> Any:
+    """A source of clips with their people, if `config.streams`, or the `inputs` of a checkpoint,
+    have a stream of them."""
+    people = streams.get(PEOPLE)
+    return PeopleSource(source, skeletons.load(people["skeleton"])) if people else source
 
 
 def _reading_people(classifier):

@@ -1,5 +1,6 @@
 """The training of a dance classifier, as `training/train.py` takes it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -17,18 +18,24 @@ from danceflax.training.task import Read, Task, Work
 SHOWN = ("top1", "mean_class_accuracy", "loss")
 
 
-def make_task(config: ConfigDict) -> Task:
+def make_task(config: ConfigDict, sources: Sequence[Any] = ()) -> Task:
     """The `Task` of a classifier's config (configs/classifier_base.py).
 
     Where no stream trains, their features are computed once, and the head alone is trained on them.
+
+    Args:
+      config: of the training.
+      sources: the clips to train on and those to validate on, of `open_people`, if they are open.
 
     Raises:
       UserError: something that the config names is missing or does not fit.
     """
     if "clip" not in config:
         raise UserError("this is a pose network's config; train it by train_openpose.py")
-    data = config.data
-    train_source, val_source = open_training_clips(data, config.class_names)
+    if not sources:
+        opened = open_training_clips(config.data, config.class_names)
+        sources = [open_people(source, config.streams) for source in opened]
+    train_source, val_source = sources
     class_names = train_source.class_names
     class_weights = choose_class_weights(
         config.loss.class_weights, train_source.labels, len(class_names)
@@ -36,8 +43,6 @@ def make_task(config: ConfigDict) -> Task:
     val_source = Subset(val_source, config.eval.limit)
     classifier, variables = classifiers.create(config, class_names)
     groups = classifiers.choose_groups(config, classifier)
-    train_source = open_people(classifier, train_source)
-    val_source = open_people(classifier, val_source)
 
     def begin(variables: Any, read: Read, workdir: str) -> Work:
         if is_cacheable(config, classifier, groups):

@@ -35,7 +35,7 @@ class Part:
         return len(self._indices)
 
     def __getitem__(self, i):
-        return self._source[self._indices[i]]
+        return self._source[int(self._indices[i])]
 
     def __repr__(self):
         return f"{len(self)} of {self._source}"

@@ -8,15 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import save_sequence_network
 
-from configs import sequence
 from danceflax.api import load_predictor
-from danceflax.dance import classifiers
 from danceflax.dance.sequences.predict import join_answers
 from danceflax.errors import UserError
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.pose.openpose_json import write_people
-from danceflax.training.checkpoints import save_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 FPS, FRAMES = 25.0, 70
@@ -26,10 +24,7 @@ FPS, FRAMES = 25.0, 70
 def folder(tmp_path_factory):
     """A checkpoint, a video of two people, of whom one leaves, and its OpenPose JSON."""
     folder = tmp_path_factory.mktemp("sequence")
-    config = sequence.get_config()
-    config.model.channels, config.clip.frames = (8,), 32
-    classifier, variables = classifiers.create(config, ["tango", "waltz"])
-    save_model(folder / "model", variables, classifiers.describe(classifier, ["tango", "waltz"]))
+    save_sequence_network(folder / "model", ["tango", "waltz"])
     rng = np.random.default_rng(0)
     still = rng.uniform(0, 40, (2, 25, 2)) + [[[20, 20]], [[90, 20]]]
     with VideoWriter(folder / "a.mp4", FPS) as writer:
@@ -53,6 +48,19 @@ def test_every_dancer_has_an_answer_and_the_video_one(folder):
     windows = np.concatenate([dancer.probabilities for dancer in dancers])
     np.testing.assert_allclose(answer, windows.mean(0))
     np.testing.assert_allclose(predictor(folder / "a.mp4"), answer)
+
+
+def test_dancers_are_who_the_files_say(folder, tmp_path):
+    """Two people in one place, by turns: without numbers they are one."""
+    people = np.full((1, 25, 3), 1.0, np.float32)
+    people[..., :2] = np.random.default_rng(1).uniform(0, 60, (25, 2)) + 20
+    for i in range(FRAMES):
+        path = tmp_path / f"a_{i:012d}_keypoints.json"
+        write_people(path, people, np.array([5 if i < FRAMES // 2 else 9]))
+    predictor = load_predictor(folder / "model", keypoints=tmp_path)
+    seen = predictor.follow(folder / "a.mp4").people[..., 2].any(-1)
+    assert seen.shape == (FRAMES, 2) and (seen.sum(1) == 1).all()
+    assert (seen.sum(0) == FRAMES // 2).all()
 
 
 def test_keypoints_or_a_pose_network_are_needed(folder, tmp_path):

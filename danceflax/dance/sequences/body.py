@@ -9,7 +9,6 @@ from danceflax.errors import UserError
 from danceflax.skeleton import Skeleton
 
 HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
-ENDS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 LEAST_LENGTH = 1e-3  # of a torso, pixels
 
 
@@ -19,7 +18,6 @@ class Body(NamedTuple):
     Attributes:
       parents: J joints, each one's; the root's is itself.
       centre: the joints whose mean is the middle of the body: the hips.
-      ends: hands and feet, else the tree's ends.
       top: the joints whose mean is the torso's other end: the shoulders.
       flip: [J] int, the joint that each becomes in a mirrored image.
       blur: [J], how much worse than the mean joint each is found: by the OKS sigmas.
@@ -27,7 +25,6 @@ class Body(NamedTuple):
 
     parents: tuple[int, ...]
     centre: tuple[int, ...]
-    ends: tuple[int, ...]
     top: tuple[int, ...]
     flip: np.ndarray
     blur: np.ndarray
@@ -57,10 +54,8 @@ def make_body(skeleton: Skeleton) -> Body:
     for joint in sorted(parents, key=lambda j: steps[root, j]):
         nearer = [j for j in range(len(parents)) if steps[joint, j] == 1]
         parents[joint] = min([joint, *nearer], key=lambda j: (steps[root, j], j != joint))
-    ends = tuple(skeleton.joints.index(name) for name in ENDS if name in skeleton.joints)
-    ends = ends or tuple(sorted(set(range(len(parents))) - set(parents)))
     blur = np.asarray(skeleton.sigmas) / np.mean(skeleton.sigmas)
-    return Body(tuple(parents), centre, ends, top, skeleton.flip, blur)
+    return Body(tuple(parents), centre, top, skeleton.flip, blur)
 
 
 def _count_steps(skeleton):

@@ -28,7 +28,7 @@ class PeopleSource:
 
     def __init__(self, source: Any, skeleton: Skeleton):
         self._source, self.skeleton = source, skeleton
-        self._kept, self._lock = {}, threading.Lock()
+        self._kept, self._locks = {}, [threading.Lock() for _ in range(len(source))]
 
     def __len__(self) -> int:
         return len(self._source)
@@ -41,20 +41,15 @@ class PeopleSource:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Record `index`. Raises BadSampleError: nobody is in it, or a file is at fault."""
-        with self._lock:
-            record = self._kept.get(index)
-        if record is None:
-            record = self._source[index]
-            record = record | read_people(record, self.skeleton)
-            with self._lock:
-                self._kept[index] = record
-        return record
+        with self._locks[index]:
+            if index not in self._kept:
+                record = self._source[index]
+                self._kept[index] = record | read_people(record, self.skeleton)
+            return self._kept[index]
 
 
 def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.ndarray]:
     """{"people", "times"} of a record of clips, as `PeopleSource` says.
-
-    People are who their files say, where these number everybody; else they are followed here.
 
     Raises:
       BadSampleError: a keypoint file cannot be read, has not the joints that are needed, or nobody
@@ -68,26 +63,31 @@ def read_people(record: Mapping[str, Any], skeleton: Skeleton) -> dict[str, np.n
             "order of time"
         )
     folder = record["folders"]["keypoints"]
-    frames, ids = [], []
-    for file in record["files"]:
-        path = find_keypoints(folder, f"{file}.jpg")
-        people, of_frame = np.zeros((0, skeleton.num_joints, 3), np.float32), np.zeros(0, int)
-        if os.path.exists(path):
-            people, joints, of_frame = read_numbered(path)
-            people = _map_joints(people, joints, skeleton, path)
-        seen = _are_seen(people)
-        frames.append(people[seen])
-        ids.append(of_frame[seen])
+    files = (find_keypoints(folder, f"{file}.jpg") for file in record["files"])
+    frames, ids = zip(*(read_file(path, skeleton) for path in files), strict=True)
     times = numbers / record["fps"]
-    if all(map(_number_everybody, ids)):
-        people = place_people(frames, _from_zero(ids), skeleton)
-    else:
-        people = follow_people(frames, times, skeleton)
+    people = gather_people(frames, ids, times, skeleton)
     if not people.shape[1]:
         raise BadSampleError(
             f"{where}: nobody is on any of its {len(frames)} frames; leave the clip out"
         )
     return {"people": people, "times": times}
+
+
+def read_file(
+    path: str | os.PathLike, skeleton: Skeleton
+) -> tuple[Float[np.ndarray, "P J 3"], Int[np.ndarray, " P"]]:
+    """(people who have a joint, their numbers or UNKNOWN) of one frame; nobody without a file.
+
+    Raises:
+      BadSampleError: the file cannot be read, or has not the joints that are needed.
+    """
+    if not os.path.exists(path):
+        return np.zeros((0, skeleton.num_joints, 3), np.float32), np.zeros(0, int)
+    people, joints, ids = read_numbered(path)
+    people = _map_joints(people, joints, skeleton, path)
+    seen = _are_seen(people)
+    return people[seen], ids[seen]
 
 
 def map_people(
@@ -121,36 +121,32 @@ def _number_everybody(ids: Int[np.ndarray, " P"]) -> bool:
     return UNKNOWN not in ids and len(np.unique(ids)) == len(ids)
 
 
-def _from_zero(ids: list[Int[np.ndarray, " _"]]) -> list[Int[np.ndarray, " _"]]:
+def _from_zero(ids: Sequence[Int[np.ndarray, " _"]]) -> list[Int[np.ndarray, " _"]]:
     """The same ids, counted from 0 without gaps."""
     known = np.unique(np.concatenate([np.zeros(0, int), *ids]))
     return [np.searchsorted(known, of_frame) for of_frame in ids]
 
 
-def follow_people(
-    frames: list[Float[np.ndarray, "_ J 3"]],
+def gather_people(
+    frames: Sequence[Float[np.ndarray, "_ J 3"]],
+    ids: Sequence[Int[np.ndarray, " _"]],
     times: Float[np.ndarray, " N"],
     skeleton: Skeleton,
 ) -> Float[np.ndarray, "N P J 3"]:
     """The same people in the same place of every frame; those seen most, and largest, first.
 
+    People are who their ids say, where these number everybody; else they are followed here.
+
     Raises:
       BadSampleError: a time is not later than the one before.
     """
-    try:
-        ids = link_people(frames, times.tolist(), skeleton)
-    except UserError as error:
-        raise BadSampleError(str(error)) from None
-    return place_people(frames, ids, skeleton)
-
-
-def place_people(
-    frames: list[Float[np.ndarray, "_ J 3"]],
-    ids: list[Int[np.ndarray, " _"]],
-    skeleton: Skeleton,
-) -> Float[np.ndarray, "N P J 3"]:
-    """Each frame's people where their ids, from 0 on, put them; without those of a negative id;
-    those seen most, and largest, first."""
+    if all(map(_number_everybody, ids)):
+        ids = _from_zero(ids)
+    else:
+        try:
+            ids = link_people(frames, times.tolist(), skeleton)
+        except UserError as error:
+            raise BadSampleError(str(error)) from None
     count = max((int(of_frame.max(initial=-1)) + 1 for of_frame in ids), default=0)
     people = np.zeros((len(frames), count, skeleton.num_joints, 3), np.float32)
     for i, (found, of_frame) in enumerate(zip(frames, ids, strict=True)):

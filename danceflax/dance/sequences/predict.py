@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from danceflax.dance.classifiers import assemble
 from danceflax.dance.evaluate import make_classify
@@ -16,10 +16,10 @@ from danceflax.dance.inputs import PEOPLE, make_prepare
 from danceflax.dance.loss import make_apply
 from danceflax.dance.sequences.augment import place_windows
 from danceflax.dance.sequences.body import make_body, normalise
-from danceflax.dance.sequences.people import follow_people, map_people, resample
-from danceflax.data.keypoint_files import read_keypoints
+from danceflax.dance.sequences.people import gather_people, map_people, read_file, resample
 from danceflax.errors import UserError
 from danceflax.io.videos import read_video
+from danceflax.people import UNKNOWN
 from danceflax.pose.predict import PosePredictor
 from danceflax.training.pretrained import load_checkpoint
 
@@ -114,31 +114,43 @@ class SequencePredictor:
         return join_answers(self.find_dancers(self.follow(video)))
 
     def follow(
-        self, video: str | os.PathLike, progress: Callable[[int], None] = lambda done: None
+        self,
+        video: str | os.PathLike,
+        progress: Callable[[int], None] = lambda done: None,
+        keep: Callable[[float, UInt8[np.ndarray, "H W 3"]], None] = lambda time, frame: None,
     ) -> Followed:
-        """The people of a video.
+        """The people of a video, who keep the numbers that keypoint files give them.
+
+        Args:
+          video: the file.
+          progress: called with the number of frames done.
+          keep: called with each frame and its time, seconds, as it is read.
 
         Raises:
           UserError: the video cannot be read, has no keypoint files where they are asked for, or
             nobody is in it; or the skeletons do not fit.
         """
-        opened, times, frames = read_video(video), [], []
+        times, frames, ids = [], [], []
 
         def read():
-            for time, frame in opened:
+            for time, frame in read_video(video):
                 times.append(time)
+                keep(time, frame)
                 yield None, frame
 
         if self._keypoints is None:
             joints = self._pose.skeleton.joints
             for done, (_, _, people, _) in enumerate(self._pose.stream(read()), 1):
                 frames.append(map_people(people, joints, self.skeleton, video))
+                ids.append(np.full(len(frames[-1]), UNKNOWN))
                 progress(done)
         else:
             for done, _ in enumerate(read(), 1):
-                frames.append(self._read(pathlib.Path(video), done - 1))
+                people, numbers = self._read(pathlib.Path(video), done - 1)
+                frames.append(people)
+                ids.append(numbers)
                 progress(done)
-        people = follow_people(frames, np.array(times), self.skeleton)
+        people = gather_people(frames, ids, np.array(times), self.skeleton)
         if not people.shape[1]:
             raise UserError(f"{video}: nobody is on any of its {len(frames)} frames")
         return Followed(people, np.array(times))
@@ -184,11 +196,9 @@ class SequencePredictor:
 
     def _read(self, video, number):
         path = pathlib.Path(self._keypoints, f"{video.stem}_{number:012d}_keypoints.json")
-        if not path.exists():
-            if not number:
-                raise UserError(f"{path}: no such file; expected one for each frame of {video}")
-            return np.zeros((0, self.skeleton.num_joints, 3), np.float32)
-        return map_people(*read_keypoints(path), self.skeleton, path)
+        if not number and not path.exists():
+            raise UserError(f"{path}: no such file; expected one for each frame of {video}")
+        return read_file(path, self.skeleton)
 
 
 def join_answers(dancers: list[Dancer]) -> Float[np.ndarray, " C"]:

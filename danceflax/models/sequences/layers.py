@@ -5,8 +5,8 @@ about the mean root of the clip, and whether the joint is seen, 1 or 0. A frame 
 clip shows nobody, nor does a place for a person that is not taken: so lengths and numbers vary. A
 joint that is not seen is (0, 0, 0).
 
-A skeleton is known by its joints' parents: joint j hangs on `parents[j]`, the root on itself; by
-the joints whose mean is its `centre`, and by its `ends`.
+A skeleton is known by its joints' parents (joint j hangs on `parents[j]`, the root on itself) and
+by the joints whose mean is its `centre`.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,9 @@ class RhythmNet(nn.Module):
 
     Attributes:
       num_classes: outputs.
-      parents, centre, ends: of the skeleton; see `layers`.
+      parents, centre: of the skeleton; see `layers`.
+      span: frames of a short-time spectrum.
+      harmonics: of each; the highest swings `harmonics / span` times a frame.
       channels: of each hidden layer.
       dropout: in front of every layer.
     """
@@ -23,7 +25,8 @@ class RhythmNet(nn.Module):
     num_classes: int
     parents: tuple
     centre: tuple
-    ends: tuple
+    span: int = 32
+    harmonics: int = 5
     channels: tuple = (256, 256)
     dropout: float = 0.3
 
@@ -33,7 +36,7 @@ class RhythmNet(nn.Module):
     ) -> Float[Array, "B {self.num_classes}"]:
         places, seen = split_people(x)
         there = seen.max((1, 2, 3))
-        y = rhythm_features(places, seen, self.parents, self.centre, self.ends)
+        y = rhythm_features(places, seen, self.parents, self.centre, self.span, self.harmonics)
         y = SeenNorm(train, decay=0.99, affine=False, name="input_norm")(y, there)
         drop = nn.Dropout(self.dropout, deterministic=not train)
         for i, features in enumerate(self.channels):
