@@ -14,8 +14,8 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-# Renders synthetic dancers, trains OpenPose on them, measures it on dancers it has not seen, and draws
-# what it finds. A demo that was stopped goes on where it was. Two virtual devices keep two CPU cores
+# Renders synthetic dancers, trains OpenPose on them, measures it on dancers it has not seen, and follows
+# some of them through a dance. A demo that was stopped goes on where it was. Two virtual devices keep two CPU cores
 # busier than one does (1.2 times the images a second); on a GPU or TPU the setting means nothing.
 demo: export JAX_NUM_CPU_DEVICES ?= 2
 demo: install
@@ -23,10 +23,12 @@ demo: install
 	$(BIN)/python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=$(DEMO)
 	$(BIN)/python evaluate.py --checkpoint=$(DEMO) --overwrite --split=test --flip --draw=16 \
 	  --report=$(DEMO)/report.html
-	clip=$$(sed -n '2s/,.*//p' data/synthetic/videos_split/test_videos.csv) && $(BIN)/python predict.py \
-	  --checkpoint=$(DEMO) --input="data/synthetic/frames/*/$${clip}_*.jpg" --output=$(DEMO)/people --overwrite --join=12.5
-	@echo "Figures: $(DEMO)/evaluation_test.json. People labelled and found: $(DEMO)/evaluation_test.png."
-	@echo "A held-out dancer, found: $(DEMO)/people/images.mp4. The report: $(DEMO)/report.html."
+	$(BIN)/python prepare_data.py synthetic --output=data/longer --seed=3 --clips=0,0,1 --frames=160 --fps=25 \
+	  --size=448,256 --people=4
+	$(BIN)/python predict.py --checkpoint=$(DEMO) --input='data/longer/frames/waltz/*.jpg' \
+	  --output=$(DEMO)/dance --overwrite --join=25 --smooth=savitzky_golay --table=csv
+	cp docs/demo.html $(DEMO)/index.html
+	@echo "Three dancers followed, beside the report: $(DEMO)/index.html. Figures: $(DEMO)/evaluation_test.json."
 
 # Trains a two-stream classifier on dances that differ only in motion, and, for comparison, one that
 # sees single frames.
@@ -68,7 +70,7 @@ lint: install
 docs: .venv/docs
 	rm -rf build/pages
 	mkdir -p build/pages
-	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*.png docs/*.py $$(git ls-files danceflax) build/pages
+	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*/* docs/*.png docs/*.py $$(git ls-files danceflax) build/pages
 	$(BIN)/mkdocs build --strict --quiet
 
 .venv/docs: .venv/installed

@@ -107,9 +107,12 @@ def find_set(checkpoint):
     return {key: value for key, value in own.items() if key != "weight"}
 
 
-def find_config(checkpoint, base):
-    """The config that a checkpoint was trained with, else the base's; with this script's flags."""
+def find_config(checkpoint, base, beside=None):
+    """The config that a checkpoint was trained with, with this script's flags. A converted one
+    has the base's, but for the data and the evaluation of the run it is measured `beside`."""
     config = base.get_config()
+    if beside is not None:
+        config.update(data=beside.data, eval=beside.eval)
     own = {f"data.{key}": x for key, x in find_set(checkpoint).items()} if FLAGS.set else {}
     given = {"data.source": FLAGS.source, "data.root": FLAGS.root}
     given |= {"eval.batch_size": FLAGS.batch_size}
@@ -196,8 +199,8 @@ def evaluate_pose(model, variables, checkpoint, output):
     from danceflax.pose.metrics import table_rows
     from danceflax.skeleton import Skeleton
 
-    def measure(model, variables, checkpoint):
-        config = find_config(checkpoint, openpose_base)
+    def measure(model, variables, checkpoint, beside=None):
+        config = find_config(checkpoint, openpose_base, beside)
         config.eval.flip = FLAGS.flip
         config.eval.scales = cli.parse_numbers("scales", FLAGS.scales)
         config.eval.rotations = cli.parse_numbers("rotations", FLAGS.rotations)
@@ -239,7 +242,7 @@ def evaluate_pose(model, variables, checkpoint, output):
         ]
         if FLAGS.compare:
             other = load_checkpoint(FLAGS.compare)
-            runs.append(Run(FLAGS.compare, FLAGS.compare, other, *measure(*other)[:2]))
+            runs.append(Run(FLAGS.compare, FLAGS.compare, other, *measure(*other, config)[:2]))
         write_report(FLAGS.report, runs, source, settings)
     return {"metrics": metrics, "settings": settings}
 

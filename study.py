@@ -1,9 +1,9 @@
 """From a folder of videos to a classifier and its figures, by one command.
 
-python study.py --videos=my_videos --output=studies/first
-python study.py --videos=my_videos --output=studies/first --pose_checkpoint=runs/a
-python study.py --videos=my_videos --output=studies/first --i3d_checkpoint=checkpoints/i3d_rgb
-python study.py --videos=my_videos --output=studies/first --plan     # only says what it would do
+python study.py --videos=my_videos --output=runs/study
+python study.py --videos=my_videos --output=runs/study --pose_checkpoint=runs/a
+python study.py --videos=my_videos --output=runs/study --i3d_checkpoint=checkpoints/i3d_rgb
+python study.py --videos=my_videos --output=runs/study --plan     # only says what it would do
 
 VIDEOS holds a folder for each dance. Frames are cut into OUTPUT/data, people found by the pose
 network (the given one, else the first in checkpoints/ or runs/), and the clips split so that no

@@ -4,7 +4,7 @@ keypoint sequences.
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b \
     --config.streams.rgb.init_from=checkpoints/i3d_rgb --config.streams.rgb.train=False
-python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/demo
+python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/dances
 python train_classifier.py --config=configs/sequence.py --workdir=runs/c               # keypoints
 python train_classifier.py --config=configs/sequence.py --workdir=runs/d --config.data.folds=5
 

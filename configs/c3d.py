@@ -1,7 +1,7 @@
 """C3D (Tran et al. 2015), one stream: rgb, flow or pose; clips of 16 frames of 112x112.
 
 python train_classifier.py --config=configs/c3d.py:rgb --workdir=runs/c3d
-python train_classifier.py --config=configs/c3d.py:rgb,demo --workdir=runs/demo_c3d    # two cores
+python train_classifier.py --config=configs/c3d.py:rgb,demo --workdir=runs/c3d    # two cores
 """
 
 from configs import classifier_base

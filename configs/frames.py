@@ -2,7 +2,7 @@
 
 python train_classifier.py --config=configs/frames.py:openpose --workdir=runs/frames \
     --config.streams.pose.network=runs/a               # a pose training's workdir
-python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/demo_frames
+python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/frames
 """
 
 from configs import classifier_base

@@ -3,7 +3,7 @@
 python train_classifier.py --config=configs/i3d.py:rgb --workdir=runs/rgb \
     --config.streams.rgb.init_from=checkpoints/i3d_rgb       # what convert_weights.py wrote
 python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
-python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/demo  # two cores
+python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/dances  # two cores
 """
 
 from configs import classifier_base

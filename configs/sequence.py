@@ -4,7 +4,7 @@ python train_classifier.py --config=configs/sequence.py --workdir=runs/rhythm   
 python train_classifier.py --config=configs/sequence.py:stgcn --workdir=runs/stgcn
 python train_classifier.py --config=configs/sequence.py --workdir=runs/folds \
     --config.data.folds=5 --config.data.train_split=clips.csv --config.data.group=recording
-python train_classifier.py --config=configs/sequence.py:rhythm,demo --workdir=runs/demo_rhythm
+python train_classifier.py --config=configs/sequence.py:rhythm,demo --workdir=runs/rhythm
 """
 
 from ml_collections import ConfigDict

@@ -20,7 +20,7 @@ ALLOWED = {
     "pose": {"data", "io", "models", "training"},
     "dance": {"data", "io", "models", "pose", "training"},
     "report": {"dance", "data", "io", "pose", "training"},
-    "export": {"dance", "io", "models"},
+    "export": {"dance", "io", "models", "pose"},
     "api": {"dance", "io", "models", "pose", "training"},
     "study": {"io", "prepare", "training"},  # runs the scripts; looks at checkpoints
     "cli": {"io"},

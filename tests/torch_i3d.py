@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from danceflax.weights import keys
+
 BLOCKS = [  # name, branch 0, branch 1, branch 2, branch 3
     ("Mixed_3b", 64, (96, 128), (16, 32), 32),
     ("Mixed_3c", 128, (128, 192), (32, 96), 64),
@@ -109,3 +111,14 @@ def load_flax(model, params, stats):
         fill(params)
         fill(stats)
     return model
+
+
+def published_names(network):
+    """A `TorchI3D`'s tensors under pytorch-i3d's names."""
+    units = {path.replace("/", "."): name for name, path in keys.I3D_UNITS.items()}
+    state = {}
+    for name, tensor in network.state_dict().items():
+        unit, part, leaf = name.rpartition(".")[0].rpartition(".")[0], *name.split(".")[-2:]
+        new = f"{units[unit]}.{part.replace('conv', 'conv3d')}.{leaf}" if unit else ""
+        state[new or f"logits.conv3d.{leaf}"] = tensor.numpy()
+    return state

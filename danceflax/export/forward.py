@@ -15,8 +15,12 @@ from danceflax.dance.loss import make_apply
 from danceflax.models.layers import portable
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
+from danceflax.pose.decode import fill_options
 
-DECODING = ("rule", "peak_threshold", "paf_threshold", "paf_ratio", "min_joints", "min_score")
+# What `plain_decoder` asks for.
+DECODING = (
+    "rule peak_threshold paf_threshold paf_ratio min_joints min_score max_people max_peaks samples"
+).split()
 
 
 class Forward(NamedTuple):
@@ -79,8 +83,8 @@ def _find_maps(model, variables, config):
         return tuple(getattr(maps, name)[-1] for name in outputs)
 
     image = (("b", f"{STRIDE}*h", f"{STRIDE}*w", 3), np.uint8)
-    decode = config.get("training", {}).get("decode", {})
-    decode = {key: decode[key] for key in DECODING if decode.get(key) is not None}
+    decode = fill_options(config.get("training", {}).get("decode", {}))
+    decode = {key: decode[key] for key in DECODING}
     more = {"skeleton": config["skeleton"], "stride": STRIDE, "decode": decode}
     return function, {"image": image}, outputs, more
 

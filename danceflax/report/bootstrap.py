@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
+from scipy.stats import binomtest
 
 RESAMPLES, LEVEL = 500, 95  # draws; percent that an interval covers
 
@@ -44,7 +45,18 @@ def find_intervals(
     return Intervals([_cut(run) for run in runs], _cut(difference))
 
 
+def least_share(groups: int) -> float:
+    """The lower end of the exact interval (Clopper and Pearson 1934) of a share, where all of so
+    many groups are right: of them the bootstrap draws only right ones."""
+    return float(binomtest(groups, groups).proportion_ci(LEVEL / 100, "exact").low)
+
+
 def _cut(draws):
+    """Percentiles; none of a figure that is the same in every draw, of which they say nothing."""
     ends = (50 - LEVEL / 2, 50 + LEVEL / 2)
     finite = {name: np.asarray(x)[np.isfinite(x)] for name, x in draws.items()}
-    return {name: tuple(np.percentile(x, ends).tolist()) for name, x in finite.items() if len(x)}
+    return {
+        name: tuple(np.percentile(x, ends).tolist())
+        for name, x in finite.items()
+        if len(x) and np.ptp(x) > 0
+    }

@@ -37,6 +37,7 @@ def draw_lines(
         items.append(_legend_item(name, line, *marks))
     style = dict(click_policy="hide", label_text_font_size="11px", spacing=0)
     chart.add_layout(Legend(items=items, **style), "right")
+    chart.y_range.default_span = 0.1  # of a curve that is flat
     return chart
 
 

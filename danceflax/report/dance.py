@@ -15,7 +15,13 @@ from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import find_image, read_image
 from danceflax.people import resize_affine, transform_people
 from danceflax.pose.draw import draw_people
-from danceflax.report.bootstrap import LEVEL, RESAMPLES, Intervals, find_intervals
+from danceflax.report.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Intervals,
+    find_intervals,
+    least_share,
+)
 from danceflax.report.page import Cell, Section, figure_table, show_figure, write_page
 from danceflax.report.runs import Run, learning_curves, model_card, name_runs
 from danceflax.skeleton import Skeleton
@@ -54,13 +60,7 @@ def write_report(
     sections = [
         Section(
             "Figures",
-            f"{len(groups):,} clips of {len(set(groups)):,} videos or groups. "
-            + (
-                f"In brackets the {LEVEL} % interval of {RESAMPLES} bootstrap samples of these; of "
-                "two runs, of the difference on the same samples."
-                if len(set(groups)) > 1
-                else "Of one alone nothing can be said about how sure the figures are."
-            ),
+            describe_sureness(answers, groups),
             tables=[("", *figure_table(figures, intervals))],
         ),
         learning_curves(runs, SHOWN),
@@ -84,6 +84,24 @@ def write_report(
         *model_card(runs, settings, settings["split"]),
     ]
     write_page(path, f"{' and '.join(names)} on {settings['split']}", sections)
+
+
+def describe_sureness(answers: Sequence[Answers], groups: Sequence[str]) -> str:
+    """What the figures are of, and what their intervals are."""
+    count = len(set(groups))
+    of = f"{len(groups):,} clips of {count:,} videos or groups."
+    if count < 2:
+        return f"{of} Of one alone nothing can be said about how sure the figures are."
+    text = (
+        f"{of} In brackets the {LEVEL} % interval of {RESAMPLES} bootstrap samples of these; of "
+        "two runs, of the difference on the same samples."
+    )
+    if any((found.probabilities.argmax(1) == found.labels).all() for found in answers):
+        text += (
+            f" Where all are right, every sample is, and there is no such interval: by {count} "
+            f"alone the share of right ones may be as low as {least_share(count):.0%}."
+        )
+    return text
 
 
 def check_alike(runs: Sequence[Run]) -> None:

@@ -1,15 +1,12 @@
-"""OpenPose networks out again: PyTorch and safetensors files with Caffe's layer names, numpy only.
+"""Networks out again: PyTorch and safetensors files, numpy only.
 
-safetensors: https://github.com/huggingface/safetensors#format
+What a published PyTorch network has too takes its name and layout there (`keys.EXPORTED`), so that
+it loads there and `convert` brings it back. Everything else keeps its path and flax's layout.
 """
 
-import io
 import json
 import os
 import pathlib
-import pickle
-import struct
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,143 +16,105 @@ from jaxtyping import Float
 from danceflax.errors import UserError
 from danceflax.io.files import write_whole
 from danceflax.weights import convert, keys
+from danceflax.weights.writers import write_pytorch, write_safetensors
 
-FORMATS = ("pytorch", "safetensors")
-EXPORTED = ("openpose_coco", "openpose_body25")
+WRITERS = {"pytorch": write_pytorch, "safetensors": write_safetensors}
+FORMATS = tuple(WRITERS)
+LAYOUTS = {rank: (rule, np.argsort(order)) for rank, (rule, order) in convert.LAYOUTS.items()}
 
 
 def export(
     variables: Mapping[str, Any], config: Mapping[str, Any], path: str | os.PathLike, kind: str
 ) -> tuple[list[convert.Row], str]:
-    """Writes a network's weights under their Caffe names, in PyTorch's layout.
+    """Writes a network's weights.
 
-    A network normalised as OpenPose does, (x - 128) / 256, is written for BGR images, as the
-    published files are; any other for RGB.
+    A network whose normalisation is that of a published one for BGR images (OpenPose's, C3D's) is
+    written for BGR, as that one is; any other as it is.
 
     Args:
       variables, config: of a checkpoint.
       path: the new file.
-      kind: "pytorch" or "safetensors".
+      kind: one of FORMATS.
 
     Returns:
       A row a tensor, and one line that says what the network's input is.
 
     Raises:
-      UserError: the file exists, or the network is not an OpenPose network.
+      UserError: the file exists.
     """
     path = pathlib.Path(path)
     if path.exists():
         raise UserError(f"{path} exists; name a new file or remove it first")
-    model = config["model"]["name"]
-    if model not in EXPORTED:
-        raise UserError(f"cannot export {model}; only {' and '.join(EXPORTED)} have Caffe names")
-    mean, std = (list(map(float, config["normalisation"][key])) for key in ("mean", "std"))
-    openpose = keys.NORMALISATIONS["openpose"]
-    bgr = [mean, std] == [openpose["mean"], openpose["std"]]
-    note = f"input: {'BGR' if bgr else 'RGB'} uint8, (x - mean) / std, mean {mean}, std {std}"
-    tensors, rows = _tensors(convert.flatten(variables), model, bgr)
-    write = {"pytorch": write_pytorch, "safetensors": write_safetensors}[kind]
+    model, normalisation = config["model"]["name"], config["normalisation"]
+    mean, std = (list(map(float, normalisation[key])) for key in ("mean", "std"))
+    bgr = any(
+        entry["bgr"] and [mean, std] == [entry["mean"], entry["std"]]
+        for entry in keys.NORMALISATIONS.values()
+    )
+    tensors, rows = name_tensors(convert.flatten(variables), keys.EXPORTED.get(model, {}), bgr)
+    about = {key: config[key] for key in ("model", "skeleton", "class_names") if key in config}
+    about["normalisation"] = {"mean": mean, "std": std}
+    about["channels"] = channels = "BGR" if bgr else "RGB"
     with write_whole(path) as temporary, temporary.open("wb") as file:
-        write(file, tensors, note)
+        WRITERS[kind](file, tensors, json.dumps(about))
+    note = f"input: uint8, (x - mean) / std; pictures are {channels}, mean {mean}, std {std}"
     return rows, note
 
 
-def _tensors(flat, model, bgr):
-    """({Caffe name: array in PyTorch's layout}, rows) of flattened variables."""
-    layers = {path: layer for layer, path in keys.TABLES[model].items()}
-    tensors, rows = {}, []
-    for path, array in flat.items():
-        module, _, leaf = path.partition("/")[2].rpartition("/")
-        names = {leaf: name for name, (_, leaf) in keys.LEAVES[convert.module_kind(module)].items()}
-        if module not in layers:
-            raise UserError(f"cannot export {path}: it has no name in Caffe's {model}")
-        array, rule = np.asarray(array, np.float32), "as it is"
-        if bgr and path in keys.FIRST_KERNELS:
-            array = array[:, :, ::-1]
-        if array.ndim == 4:
-            array, rule = array.transpose(3, 2, 0, 1), "HWIO -> OIHW"
-        name = f"{layers[module]}.{names[leaf]}"
-        tensors[name] = np.ascontiguousarray(array)
+def name_tensors(
+    flat: Mapping[str, Float[np.ndarray, "..."]], table: Mapping[str, str], bgr: bool
+) -> tuple[dict[str, Float[np.ndarray, "..."]], list[convert.Row]]:
+    """The tensors of a file, and a row each, of flattened variables.
+
+    Args:
+      flat: {"collection/module/leaf": array}.
+      table: {published layer: module}; modules may lie within others, as a stream's do.
+      bgr: reverse the input channels of the kernel that sees the pixels.
+    """
+    layers = {path: layer for layer, path in table.items()}
+    order = {layer: i for i, layer in enumerate(table)}
+    tensors, rows, places = {}, [], {}
+
+    def add(name, path, rule, array, place):
+        tensors[name], places[name] = np.ascontiguousarray(array), place
         rows.append(convert.Row(path, name, rule, array.shape))
-    order = [f"{layer}.{leaf}" for layer in keys.TABLES[model] for leaf in ("weight", "bias")]
-    return {name: tensors[name] for name in sorted(tensors, key=order.index)}, rows
+
+    for path, array in flat.items():
+        outer, layer = _find_layer(path.partition("/")[2].rpartition("/")[0], layers)
+        array = np.asarray(array, np.float32)
+        if layer is None:
+            add(path.replace("/", "."), path, "as it is", array, (len(order), path))
+            continue
+        kind = keys.LEAVES[convert.module_kind(path.rpartition("/")[0])]
+        names = {ours: name for name, (_, ours) in kind.items()}
+        leaf = names[path.rpartition("/")[2]]
+        if bgr and path in keys.FIRST_KERNELS:
+            array = array[..., ::-1, :]
+        array, rule = _lay_out(array, path)
+        place = (order[layer], [*kind].index(leaf))
+        add(f"{outer}{layer}.{leaf}", path, rule, array, place)
+        if leaf == "running_mean":  # a scale, which PyTorch's batch norm has and ours has not
+            ones = np.ones_like(array)
+            add(f"{outer}{layer}.weight", "-", "ones", ones, (order[layer], -1))
+    return {name: tensors[name] for name in sorted(tensors, key=places.get)}, rows
 
 
-def write_safetensors(
-    file: io.BufferedIOBase, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
-) -> None:
-    """Writes float32 arrays by name."""
-    header, offset = {"__metadata__": {"format": "pt", "note": note}}, 0
-    for name, array in tensors.items():
-        end = offset + array.nbytes
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for array in tensors.values():
-        file.write(array.astype("<f4", copy=False).tobytes())
+def _find_layer(module, layers):
+    """("stream_rgb.", "Mixed_3b.b0.bn") of a module's path; (..., None) of an unpublished one."""
+    outer, inner = [], module
+    while inner and inner not in layers:
+        first, _, inner = inner.partition("/")
+        outer.append(f"{first}.")
+    return "".join(outer), layers.get(inner)
 
 
-def write_pytorch(
-    file: io.BufferedIOBase, tensors: Mapping[str, Float[np.ndarray, "..."]], note: str = ""
-) -> None:
-    """Writes float32 arrays by name as `torch.save` would an OrderedDict."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-
-        def add(name, data):  # with a constant date: the same weights give the same bytes
-            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)
-
-        add("data.pkl", _state_dict_pickle(tensors))
-        add("byteorder", b"little")
-        for i, array in enumerate(tensors.values()):
-            add(f"data/{i}", array.astype("<f4", copy=False).tobytes())
-        add("version", b"3\n")
-
-
-def _state_dict_pickle(tensors):
-    """The pickle of OrderedDict(name -> torch tensor), opcode by opcode: torch is not here to be
-    pickled."""
-    out = io.BytesIO()
-
-    def put(value):
-        """A string, an int, or a tuple of such, in protocol 2."""
-        if isinstance(value, tuple):
-            out.write(pickle.MARK)
-            for item in value:
-                put(item)
-            out.write(pickle.TUPLE)
-        elif isinstance(value, str):
-            data = value.encode()
-            out.write(pickle.BINUNICODE + struct.pack("<I", len(data)) + data)
-        else:
-            out.write(pickle.BININT + struct.pack("<i", value))
-
-    def put_global(module, name):
-        out.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
-
-    def put_ordered_dict():
-        put_global("collections", "OrderedDict")
-        out.write(pickle.EMPTY_TUPLE + pickle.REDUCE)
-
-    out.write(pickle.PROTO + b"\x02")
-    put_ordered_dict()
-    out.write(pickle.MARK)
-    for i, (name, array) in enumerate(tensors.items()):
-        put(name)
-        put_global("torch._utils", "_rebuild_tensor_v2")
-        out.write(pickle.MARK + pickle.MARK)
-        put("storage")
-        put_global("torch", "FloatStorage")
-        put(str(i))
-        put("cpu")
-        put(array.size)
-        out.write(pickle.TUPLE + pickle.BINPERSID)
-        put(0)
-        put(array.shape)
-        put(tuple(stride // array.itemsize for stride in array.strides))
-        out.write(pickle.NEWFALSE)
-        put_ordered_dict()
-        out.write(pickle.TUPLE + pickle.REDUCE)
-    out.write(pickle.SETITEMS + pickle.STOP)
-    return out.getvalue()
+def _lay_out(array, path):
+    """(the tensor in PyTorch's layout, the rule's name), `convert`'s rules backwards."""
+    grid = convert.GRIDS.get(path)
+    if grid:
+        cells = array.T.reshape(array.shape[1], *grid, -1).transpose(0, 4, 1, 2, 3)
+        return cells.reshape(array.T.shape), "(THWC)O -> O(CTHW)"
+    if array.ndim not in LAYOUTS:
+        return array, "as it is"
+    rule, order = LAYOUTS[array.ndim]
+    return array.transpose(order), " -> ".join(reversed(rule.split(" -> ")))

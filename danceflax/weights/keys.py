@@ -112,6 +112,15 @@ TABLES = {
     "c3d": C3D,
 }
 
+# Under which names a network's weights leave, by the model's name here.
+EXPORTED = {
+    "openpose_coco": OPENPOSE_COCO,
+    "openpose_body25": OPENPOSE_BODY25,
+    "i3d": I3D,
+    "streams": I3D,
+    "c3d": C3D,
+}
+
 # Other names of the layers, by model: what converters and training scripts have made of them.
 ALIASES = {
     "openpose_coco": {

@@ -24,7 +24,7 @@ from danceflax.export import onnx_file
 from danceflax.export.forward import make_forward
 from danceflax.models.layers import portable
 from danceflax.models.normalisation import OPENPOSE, SYMMETRIC, on_images
-from danceflax.models.registry import create_model, list_options
+from danceflax.models.registry import MODELS, create_model, list_options
 from danceflax.pose.loss import make_loss
 from danceflax.training import checkpoints
 from danceflax.training.step import AXIS, create_state, make_train_step
@@ -41,7 +41,7 @@ NETWORKS = {
     "c3d": dict(width=0.02),
     "frames": dict(channels=(4,), temporal="gru"),
     "rhythm": dict(channels=(8,)),
-    "stgcn": dict(width=8, streams=("joint", "bone_motion")),
+    "stgcn": dict(width=8, streams=("bone_motion",)),
     "transformer": dict(width=16, layers=1),
     "gru": dict(width=8, layers=1),
     "posec3d": dict(width=4, size=8),
@@ -132,7 +132,17 @@ def test_stablehlo_runs_at_any_size(name, tmp_path):
         convert_weights.export_checkpoint(str(tmp_path / "run"), str(path), "stablehlo")
 
 
-@pytest.mark.parametrize("name", ["openpose_coco", "openpose_body25", "i3d", "rhythm"])
+def test_every_network_of_the_project_is_here():
+    assert NETWORKS.keys() == MODELS.keys()
+
+
+def test_forward_lowers_for_cuda_and_tpu(forward):
+    with portable():
+        export = jax.export.export(jax.jit(forward.function), platforms=["cuda", "tpu"])
+        assert export(*forward.specs()).mlir_module_serialized
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_training_step_lowers_for_cuda_and_tpu(name):
     model, variables, config = make(name)
     state = create_state(variables, optimizer := optax.adamw(1e-3))

