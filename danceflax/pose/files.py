@@ -12,8 +12,10 @@ from danceflax.io.files import remove_leftovers, require_free, write_json
 from danceflax.io.images import read_image, write_image
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
+from danceflax.people import keypoint_boxes
 from danceflax.pose.draw import draw_people
 from danceflax.pose.follow import follow_people
+from danceflax.pose.labels import draw_names
 from danceflax.pose.metrics import person_results
 from danceflax.pose.openpose_json import write_people
 from danceflax.pose.predict import PosePredictor
@@ -39,6 +41,7 @@ class PeopleFiles:
         a partial of such, and quick when it is called again.
       output: the folder.
       draw: write <name>.png of an image, <name>.mp4 of a video.
+      label: write people's numbers beside them: person_id, in an image their place in the file.
       threshold: least confidence of a joint that is drawn.
       json: write json/<name>_keypoints.json of each frame, as OpenPose does.
       coco_ids: {image's name: its id}; write coco_results.json as well. None: do not.
@@ -57,6 +60,7 @@ class PeopleFiles:
         output: pathlib.Path,
         *,
         draw: bool = True,
+        label: bool = False,
         threshold: float = 0.05,
         json: bool = True,
         coco_ids: Mapping[str, Any] | None = None,
@@ -66,7 +70,8 @@ class PeopleFiles:
         angles: bool = False,
     ):
         self.open_predictor, self.output = open_predictor, output.absolute()
-        self.draw, self.threshold, self.json, self.join = draw, threshold, json, join
+        self.draw, self.label, self.threshold = draw, label, threshold
+        self.json, self.join = json, join
         self.smooth, self.angles = smooth, angles
         self.tables, self.coco_ids = [check_format(kind) for kind in tables], coco_ids
 
@@ -149,8 +154,7 @@ class PeopleFiles:
         for name, frame, *item in track(stream, len(images), "finding people", "images"):
             self._keep(found, predictor.skeleton, name, *item)
             if self.draw:
-                drawn = draw_people(frame, item[0], predictor.skeleton, self.threshold)
-                write_image(self.output / f"{name}.png", drawn)
+                write_image(self.output / f"{name}.png", self._draw(predictor, frame, item[0]))
 
     def _join_images(self, predictor, images, found):
         names = []
@@ -185,7 +189,12 @@ class PeopleFiles:
             again = track(again, len(times), f"drawing {stem}", "frames")
             with VideoWriter(self.output / f"{stem}.mp4") as video:
                 for (time, frame), people, numbers in zip(again, *clip[:2], strict=True):
-                    drawn = draw_people(
-                        frame, people, predictor.skeleton, self.threshold, ids=numbers
-                    )
-                    video.write(drawn, time, fps)
+                    video.write(self._draw(predictor, frame, people, numbers), time, fps)
+
+    def _draw(self, predictor, frame, people, numbers=None):
+        drawn = draw_people(frame, people, predictor.skeleton, self.threshold, ids=numbers)
+        if not self.label:
+            return drawn
+        numbers = range(len(people)) if numbers is None else numbers
+        labels = [str(number) if number >= 0 else "" for number in numbers]
+        return draw_names(drawn, keypoint_boxes(people), labels)
