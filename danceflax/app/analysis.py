@@ -1,4 +1,4 @@
-"""From an upload to files: people by a pose network, dances by a classifier, as predict.py has them."""
+"""From an upload to files, as predict.py writes them: people, and the dance of a video."""
 
 import functools
 import pathlib

@@ -16,7 +16,13 @@ from danceflax.app.analysis import Findings, Request, analyse
 from danceflax.app.jobs import Job, Jobs, Stopped
 from danceflax.app.networks import Networks
 from danceflax.app.shown import (
-    MOST_ROWS, first_rows, show_answers, show_fault, show_note, show_people, show_progress,
+    MOST_ROWS,
+    first_rows,
+    show_answers,
+    show_fault,
+    show_note,
+    show_people,
+    show_progress,
 )  # fmt: skip
 from danceflax.app.uploads import Limits
 from danceflax.errors import UserError
@@ -27,6 +33,7 @@ from danceflax.pose.smooth import METHODS
 POLL = 0.25  # seconds between two looks at a job
 KEEP = (600, 24 * 3600)  # every so many seconds, uploads that are older than so many go
 NONE = ("none", "")
+EMPTY = "<p>People with their joints, and the dance of a video, will be shown here.</p>"
 NO_FILE = "Choose an image or a video first."
 CRASH = "Something went wrong that should not have; the terminal says what."
 
@@ -47,17 +54,16 @@ class Choices(typing.NamedTuple):
 class Results(typing.NamedTuple):
     """Where it is shown what was found."""
 
-    group: gr.Column
+    empty: gr.HTML
+    people_group: gr.Column
     picture: gr.Image
-    people_video: gr.Video
-    dance_video: gr.Video
+    video: gr.Video
     people: gr.HTML
     keypoints: gr.Dataframe
+    dance_group: gr.Column
+    dance: gr.Video
     answers: gr.HTML
     timeline: gr.Image
-    people_tab: gr.Tab
-    keypoints_tab: gr.Tab
-    dance_tab: gr.Tab
     downloads: gr.File
 
 
@@ -100,9 +106,7 @@ def make_page(
             chosen = pose or "", dance or "", flip, smooth or "", batch_size, limits
             work = functools.partial(analyse, Request(pathlib.Path(path), *chosen))
             job, begin = jobs.begin(session.session_hash, work), time.monotonic()
-            yield turn(True, show_progress(job.progress)) | {
-                results.group: gr.update(visible=False)
-            }
+            yield turn(True, show_progress(job.progress)) | _hide(results)
             while not job.is_done:
                 await asyncio.sleep(POLL)
                 yield {status: show_progress(job.progress)}
@@ -129,7 +133,7 @@ def _make_choices(networks, limits):
     with gr.Tabs():
         with gr.Tab("File") as file_tab:
             file = gr.File(
-                label=f"Image or video, up to {limits.bytes / 1e6:,.0f} MB, {limits.seconds:g} s",
+                label=f"Image or video, up to {limits.bytes / 1e6:,.0f} MB, {limits.seconds / 60:g} min",
                 file_types=[*IMAGE_SUFFIXES, *VIDEO_SUFFIXES], height=170, elem_id="file",
             )  # fmt: skip
         mirror = gr.WebcamOptions(mirror=False)
@@ -164,26 +168,27 @@ def _make_choices(networks, limits):
 
 
 def _make_results():
-    with gr.Column(visible=False, elem_id="results") as group:
-        plain = dict(interactive=False, show_label=False)
+    plain = dict(interactive=False, show_label=False)
+    empty = gr.HTML(EMPTY, elem_id="empty")
+    with gr.Column(visible=False) as people_group:
         picture = gr.Image(elem_id="picture", buttons=["fullscreen"], **plain)
-        people_video = gr.Video(elem_id="people_video", buttons=[], **plain)
+        video = gr.Video(elem_id="video", buttons=[], **plain)
         with gr.Tabs():
-            with gr.Tab("Dance") as dance_tab:
-                dance_video = gr.Video(elem_id="dance_video", buttons=[], **plain)
-                answers = gr.HTML(elem_id="answers", elem_classes="found")
-                timeline = gr.Image(buttons=["fullscreen"], **plain)
-            with gr.Tab("People") as people_tab:
+            with gr.Tab("People"):
                 people = gr.HTML(elem_id="people", elem_classes="found")
-            with gr.Tab("Keypoints") as keypoints_tab:
+            with gr.Tab("Keypoints"):
                 keypoints = gr.Dataframe(
                     interactive=False, max_height=360, elem_id="keypoints", buttons=[],
-                    label=f"The first {MOST_ROWS:,} of them; the file has all",
+                    label=f"At most {MOST_ROWS:,} rows; the file has all",
                 )  # fmt: skip
-        downloads = gr.File(label="Take away", interactive=False, elem_id="downloads")
-    tabs = people_tab, keypoints_tab, dance_tab
-    shown = picture, people_video, dance_video, people, keypoints, answers, timeline
-    return Results(group, *shown, *tabs, downloads)
+    with gr.Column(visible=False) as dance_group:
+        gr.HTML("<h3>The dance</h3>")
+        answers = gr.HTML(elem_id="answers", elem_classes="found")
+        dance = gr.Video(elem_id="dance_video", buttons=[], **plain)
+        timeline = gr.Image(elem_id="timeline", buttons=["fullscreen"], **plain)
+    downloads = gr.File(label="Take away", interactive=False, visible=False, elem_id="downloads")
+    shown = picture, video, people, keypoints
+    return Results(empty, people_group, *shown, dance_group, dance, answers, timeline, downloads)
 
 
 def _await_findings(job: Job, seconds: float) -> tuple[Findings | None, str]:
@@ -199,25 +204,38 @@ def _await_findings(job: Job, seconds: float) -> tuple[Findings | None, str]:
         return None, show_fault(CRASH)
 
 
+def _hide(results: Results) -> dict:
+    """The updates that take away what was found before."""
+    gone = results.people_group, results.dance_group, results.downloads
+    hidden = {part: gr.update(visible=False) for part in gone}
+    return hidden | {results.empty: gr.update(visible=True)}
+
+
 def _fill(results: Results, found: Findings) -> dict:
     """The updates that show what was found."""
-    is_video, has_people = found.kind == "video", found.people is not None
-    table = pd.read_csv(found.table) if has_people else None
 
-    def show(path: pathlib.Path | None, when: bool = True) -> dict:
-        return gr.update(value=path and when and str(path) or None, visible=bool(path and when))
+    def show(path: pathlib.Path | None) -> dict:
+        return gr.update(value=path and str(path), visible=path is not None)
 
-    return {
-        results.group: gr.update(visible=True),
-        results.picture: show(found.people, not is_video),
-        results.people_video: show(found.people, is_video),
-        results.dance_video: show(found.dance),
-        results.timeline: show(found.timeline),
-        results.answers: show_answers(found.answers) if found.answers else "",
-        results.people: show_people(table, found.kind, found.skeleton) if has_people else "",
-        results.keypoints: first_rows(table) if has_people else None,
-        results.people_tab: gr.update(visible=has_people),
-        results.keypoints_tab: gr.update(visible=has_people),
-        results.dance_tab: gr.update(visible=found.dance is not None),
-        results.downloads: [str(path) for path in found.downloads],
+    files = [str(path) for path in found.downloads]
+    updates = {
+        results.empty: gr.update(visible=False),
+        results.downloads: gr.update(value=files, visible=True),
+        results.people_group: gr.update(visible=found.people is not None),
+        results.dance_group: gr.update(visible=found.dance is not None),
     }
+    if found.people:
+        table, is_video = pd.read_csv(found.table), found.kind == "video"
+        updates |= {
+            results.picture: show(None if is_video else found.people),
+            results.video: show(found.people if is_video else None),
+            results.people: show_people(table, found.kind, found.skeleton),
+            results.keypoints: first_rows(table),
+        }
+    if found.dance:
+        updates |= {
+            results.dance: show(found.dance),
+            results.timeline: show(found.timeline),
+            results.answers: show_answers(found.answers),
+        }
+    return updates

@@ -86,7 +86,12 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 def make_theme() -> gr.Theme:
     """Quiet colours and the reader's own fonts, so that nothing is fetched."""
-    return gr.themes.Base(
+    theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", radius_size="md",
         font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"),
+    )  # fmt: skip
+    return theme.set(
+        body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )  # fmt: skip

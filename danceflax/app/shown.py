@@ -14,7 +14,7 @@ from danceflax.pose.draw import person_colours
 from danceflax.skeleton import Skeleton
 
 MOST_ROWS = 1000  # of keypoints that a page shows; the file has all
-MOST_PEOPLE = 50
+MOST_PEOPLE = 12
 
 
 def show_progress(progress: Progress) -> str:
@@ -61,7 +61,7 @@ def show_people(table: pd.DataFrame, kind: str, skeleton: Skeleton) -> str:
                 *(f"{t:.2f} s" for t in (own["time"].min(), own["time"].max())),
             ]
         rows.append([_swatch(number, skeleton) * (kind == "video"), *cells])
-    rest = f"<p>and {len(groups) - MOST_PEOPLE:,} more</p>" if len(groups) > MOST_PEOPLE else ""
+    rest = f"<p>and {len(groups) - MOST_PEOPLE:,} more, seen more shortly; the table has all</p>" if len(groups) > MOST_PEOPLE else ""
     return _table(["", *header], rows) + rest
 
 

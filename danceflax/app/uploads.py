@@ -52,8 +52,8 @@ def _image_size(path):
 
 
 def _video_size(path, most):
-    """(width, height) of a video's frames, if it lasts no longer than `most` seconds: as its packets
-    say, since not every header does, and some are wrong."""
+    """(width, height) of a video's frames, if it lasts no longer than `most` seconds. Its packets
+    say so as well: not every header does, and some are wrong."""
     try:
         with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
