@@ -1,6 +1,7 @@
 """From an upload to files, as predict.py writes them: people, and the dance of a video."""
 
 import functools
+import json
 import pathlib
 import typing
 import zipfile
@@ -55,7 +56,7 @@ class Findings(typing.NamedTuple):
       people, table, skeleton: the picture or video with people drawn, the keypoints as CSV, and
         what they are of; None without a pose network.
       dance, timeline, answers: the video with dances drawn, a picture of what is danced when, and
-        the JSON of the answers; None without a classifier, and of an image.
+        the answers as `dance.files` writes them; None without a classifier, and of an image.
       downloads: all files that a person may take away.
     """
 
@@ -65,7 +66,7 @@ class Findings(typing.NamedTuple):
     skeleton: Skeleton | None = None
     dance: pathlib.Path | None = None
     timeline: pathlib.Path | None = None
-    answers: pathlib.Path | None = None
+    answers: dict[str, typing.Any] | None = None
     downloads: tuple[pathlib.Path, ...] = ()
 
 
@@ -99,15 +100,15 @@ def find_people(request: Request, found: Findings, output: pathlib.Path) -> Find
     drawn = output / f"{path.stem}{'.mp4' if is_video else '.png'}"
     table = output / f"{path.stem}.csv"
     if is_video:
-        json = output / f"{path.stem}_json.zip"
-        zip_files(sorted((output / "json").iterdir()), json)
+        keypoints = output / f"{path.stem}_json.zip"
+        zip_files(sorted((output / "json").iterdir()), keypoints)
     else:
-        json = output / "json" / f"{path.stem}_keypoints.json"
-        people, _ = read_people(json)
+        keypoints = output / "json" / f"{path.stem}_keypoints.json"
+        people, _ = read_people(keypoints)
         people = people.reshape(-1, skeleton.num_joints, 3)  # if nobody is there, too
         write_table(table, tabulate_people([people], [np.arange(len(people))], [0.0], skeleton))
     return found._replace(
-        people=drawn, table=table, skeleton=skeleton, downloads=(drawn, json, table)
+        people=drawn, table=table, skeleton=skeleton, downloads=(drawn, keypoints, table)
     )
 
 
@@ -124,11 +125,16 @@ def name_dance(
     name = dance_files.name_dancers if reads_sequences(config) else dance_files.name_dances
     if faults := name(open_predictor, config["class_names"], [path], output):
         raise UserError(faults[0])
-    endings = (".mp4", "_timeline.png", "_classes.json", "_timeline.csv")
-    files = [output / f"{path.stem}{ending}" for ending in endings]
-    dance, timeline, answers, _ = files
-    downloads = (*found.downloads, *files)
-    return found._replace(dance=dance, timeline=timeline, answers=answers, downloads=downloads)
+    dance = output / f"{path.stem}.mp4"
+    dance = dance.rename(dance.with_stem(f"{path.stem}_dance"))  # people's drawing has that name
+    endings = ("timeline.png", "classes.json", "timeline.csv")
+    timeline, answers, table = (output / f"{path.stem}_{ending}" for ending in endings)
+    return found._replace(
+        dance=dance,
+        timeline=timeline,
+        answers=json.loads(answers.read_text()),
+        downloads=(*found.downloads, dance, timeline, answers, table),
+    )
 
 
 def zip_files(files: Sequence[pathlib.Path], path: pathlib.Path) -> None:

@@ -38,11 +38,10 @@ def find_networks(places: Sequence[str]) -> Networks:
 
 def _add_network(found, path):
     config = read_config(find_model(path))
-    label = f"{path} ({config['model']['name']})"
-    if "class_names" in config:
-        found.dance[label] = str(path)
-    elif "skeleton" in config:  # VGG-19 has none
-        found.pose[label] = str(path)
+    if "class_names" not in config and "skeleton" not in config:  # VGG-19
+        return
+    kind = found.dance if "class_names" in config else found.pose
+    kind[str(path) if path.name in kind else path.name] = str(path)
 
 
 def _holds_network(path):

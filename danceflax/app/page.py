@@ -23,7 +23,7 @@ from danceflax.app.shown import (
     show_note,
     show_people,
     show_progress,
-)  # fmt: skip
+)
 from danceflax.app.uploads import Limits
 from danceflax.errors import UserError
 from danceflax.io.images import IMAGE_SUFFIXES
@@ -130,11 +130,12 @@ def make_page(
 
 def _make_choices(networks, limits):
     tab = gr.State(0)
+    most = f"up to {limits.bytes / 1e6:,.0f} MB, {limits.seconds / 60:g} min"
     with gr.Tabs():
         with gr.Tab("File") as file_tab:
             file = gr.File(
-                label=f"Image or video, up to {limits.bytes / 1e6:,.0f} MB, {limits.seconds / 60:g} min",
-                file_types=[*IMAGE_SUFFIXES, *VIDEO_SUFFIXES], height=170, elem_id="file",
+                label=f"Image or video, {most}", height=170, elem_id="file",
+                file_types=[*IMAGE_SUFFIXES, *VIDEO_SUFFIXES],
             )  # fmt: skip
         mirror = gr.WebcamOptions(mirror=False)
         with gr.Tab("Photo") as photo_tab:
@@ -194,7 +195,10 @@ def _make_results():
 def _await_findings(job: Job, seconds: float) -> tuple[Findings | None, str]:
     """What a job that is done has found, and what to say of it."""
     try:
-        return job.result(), show_note(f"Done in {seconds:.1f} s.")
+        found = job.result()
+        best = found.answers["top"][0] if found.answers else None
+        says = f" {best['label']} {best['probability']:.2f}." if best else ""
+        return found, show_note(f"Done in {seconds:.1f} s.{says}")
     except Stopped:
         return None, show_note("Stopped.")
     except UserError as error:

@@ -1,11 +1,9 @@
 """What the page says, as HTML: how far the work is, what was found. Names are shown as text."""
 
 import html
-import json
-import pathlib
+import typing
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from danceflax.app.jobs import Progress
@@ -61,17 +59,22 @@ def show_people(table: pd.DataFrame, kind: str, skeleton: Skeleton) -> str:
                 *(f"{t:.2f} s" for t in (own["time"].min(), own["time"].max())),
             ]
         rows.append([_swatch(number, skeleton) * (kind == "video"), *cells])
-    rest = f"<p>and {len(groups) - MOST_PEOPLE:,} more, seen more shortly; the table has all</p>" if len(groups) > MOST_PEOPLE else ""
+    rest = (
+        f"<p>and {len(groups) - MOST_PEOPLE:,} more, seen more shortly; the table has all</p>"
+        if len(groups) > MOST_PEOPLE
+        else ""
+    )
     return _table(["", *header], rows) + rest
 
 
-def show_answers(path: pathlib.Path) -> str:
-    """What a classifier says of a video, and of its dancers, as HTML; `path` is its JSON."""
-    found = json.loads(path.read_text())
-    parts = [_bars(found["top"])]
-    for dancer in found.get("dancers", ()):
-        parts.append(f"<h4>Dancer {dancer['dancer']}</h4>{_bars(dancer['top'][:3])}")
-    return "".join(parts)
+def show_answers(answers: dict[str, typing.Any]) -> str:
+    """What a classifier says of a video, and of its dancers, as HTML."""
+    dancers = [
+        [str(item["dancer"]), html.escape(item["top"][0]["label"]), _share(item["top"][0])]
+        for item in answers.get("dancers", ())
+    ]
+    more = _table(["dancer", "dance", "share"], dancers) if dancers else ""
+    return "".join(map(_bar, answers["top"])) + more
 
 
 def first_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -79,15 +82,15 @@ def first_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.head(MOST_ROWS).round({"time": 3, "x": 1, "y": 1, "score": 3})
 
 
-def _bars(top):
-    bars = []
-    for item in top:
-        share = float(np.clip(item["probability"], 0, 1))
-        bars.append(
-            f'<div class="bar"><span style="width:{share:.1%}"></span>'
-            f"<b>{html.escape(item['label'])}</b><i>{share:.2f}</i></div>"
-        )
-    return "".join(bars)
+def _share(answer):
+    return f"{answer['probability']:.2f}"
+
+
+def _bar(answer):
+    return (
+        f'<div class="bar"><span style="width:{answer["probability"]:.1%}"></span>'
+        f"<b>{html.escape(answer['label'])}</b><i>{_share(answer)}</i></div>"
+    )
 
 
 def _swatch(number, skeleton):
