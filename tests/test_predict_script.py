@@ -26,6 +26,7 @@ from danceflax.pose import predict as pose_predict
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints
 
+SCRIPT = "danceflax.scripts.predict"
 CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
 
@@ -35,14 +36,14 @@ def script():
     aside = [
         flag
         for name, defined in flags.FLAGS.flags_by_module_dict().items()
-        if name in ("convert_weights", "evaluate", "predict")
+        if name.startswith("danceflax.scripts.")
         for flag in defined
     ]
     for flag in aside:
         delattr(flags.FLAGS, flag.name)
-    sys.modules.pop("predict", None)
-    yield importlib.import_module("predict")
-    for flag in list(flags.FLAGS.flags_by_module_dict()["predict"]):
+    sys.modules.pop(SCRIPT, None)
+    yield importlib.import_module(SCRIPT)
+    for flag in list(flags.FLAGS.flags_by_module_dict()[SCRIPT]):
         delattr(flags.FLAGS, flag.name)
     for flag in aside:
         flags.FLAGS[flag.name] = flag

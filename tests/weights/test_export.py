@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-import convert_weights
 from danceflax import skeleton
 from danceflax.errors import UserError
+from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 from danceflax.weights import convert, export, keys
 from danceflax.weights.readers import torch as torch_file
