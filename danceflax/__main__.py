@@ -6,6 +6,9 @@ import pathlib
 import re
 import sys
 
+from danceflax import __version__, cli
+from danceflax.io.console import console
+
 COMMANDS = (
     "study", "prepare-data", "train-openpose", "train-classifier", "evaluate", "predict", "app",
     "convert-weights",
@@ -17,14 +20,14 @@ def main() -> None:
     """Runs the command that the process's arguments name."""
     _, *words = sys.argv
     if not words or words[0] in HELP:
-        print(describe())
+        console.print(describe())
     elif words[0] == "--version":
-        print(importlib.import_module("danceflax").__version__)
+        console.print(__version__)
     elif words[0] in COMMANDS:
         sys.argv = ["danceflax", *words[1:]]
         importlib.import_module(f"danceflax.scripts.{_module(words[0])}").run()
     else:
-        sys.exit(f"error: there is no command {words[0]!r}; choose {', '.join(COMMANDS)}")
+        cli.fail(f"there is no command {words[0]!r}; choose {', '.join(COMMANDS)}")
 
 
 def describe() -> str:

@@ -22,6 +22,7 @@ ALLOWED = {
     "export": {"dance", "io", "models"},
     "api": {"dance", "io", "models", "pose", "training"},
     "study": {"io", "prepare", "training"},  # runs the scripts; looks at checkpoints
+    "__main__": {"__version__", "cli", "io"},
     "app": {"api", "dance", "io", "pose", "training"},
     "cli": {"io"},
     "scripts": {
