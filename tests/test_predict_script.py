@@ -1,12 +1,10 @@
 """predict.py on whole folders: what it must not lose, with a network that finds one person."""
 
 import hashlib
-import importlib
 import json
 import os
 import pathlib
 import signal
-import sys
 import threading
 import time
 
@@ -26,31 +24,11 @@ from danceflax.pose import predict as pose_predict
 from danceflax.skeleton import COCO18
 from danceflax.training import checkpoints
 
-SCRIPT = "danceflax.scripts.predict"
 CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script as a module; what other scripts imported here have defined steps aside."""
-    aside = [
-        flag
-        for name, defined in flags.FLAGS.flags_by_module_dict().items()
-        if name.startswith("danceflax.scripts.")
-        for flag in defined
-    ]
-    for flag in aside:
-        delattr(flags.FLAGS, flag.name)
-    sys.modules.pop(SCRIPT, None)
-    yield importlib.import_module(SCRIPT)
-    for flag in list(flags.FLAGS.flags_by_module_dict()[SCRIPT]):
-        delattr(flags.FLAGS, flag.name)
-    for flag in aside:
-        flags.FLAGS[flag.name] = flag
-
-
 @pytest.fixture
-def run(script, monkeypatch):
+def run(predict_script, monkeypatch):
     """run(words) -> exit status."""
 
     def estimate(variables, images):
@@ -66,7 +44,7 @@ def run(script, monkeypatch):
         with flagsaver.flagsaver():
             flags.FLAGS(["predict", "--checkpoint=x", "--height=64", *map(str, words)])
             try:
-                return cli.guard(script.main, []) or 0
+                return cli.guard(predict_script.main, []) or 0
             except SystemExit as end:
                 return end.code
 

@@ -56,8 +56,8 @@ def draw_confusion(
 def draw_timeline(
     path: str | os.PathLike,
     dancers: Sequence[str],
-    spans: Sequence[Float[np.ndarray, "W 2"]],
-    probabilities: Sequence[Float[np.ndarray, "W C"]],
+    spans: Sequence[Float[np.ndarray, "_ 2"]],
+    probabilities: Sequence[Float[np.ndarray, "_ C"]],
     class_names: Sequence[str],
 ) -> None:
     """Writes a picture of what each dancer dances when: a panel each, a curve a class.

@@ -75,8 +75,8 @@ def _name_dancers(predictor, path, output, draw, top):
 
 def timeline_rows(
     dancers: Sequence[int | str],
-    spans: Sequence[Float[np.ndarray, "W 2"]],
-    probabilities: Sequence[Float[np.ndarray, "W C"]],
+    spans: Sequence[Float[np.ndarray, "_ 2"]],
+    probabilities: Sequence[Float[np.ndarray, "_ C"]],
     class_names: Sequence[str],
 ) -> list[list]:
     """The rows of the timeline's CSV: a window each, its seconds, its dance, all probabilities."""
