@@ -3,6 +3,7 @@
 import os
 import pathlib
 import typing
+import warnings
 
 import av
 import PIL.Image
@@ -33,30 +34,41 @@ def check_upload(path: pathlib.Path, limits: Limits) -> str:
             f"{path}: {size / 1e6:,.0f} MB; at most {limits.bytes / 1e6:,.0f} MB are taken"
         )
     [(_, kind)], _ = list_inputs(path)
-    width, height = _image_size(path) if kind == "image" else _video_size(path, limits.seconds)
-    most = MAX_PIXELS if kind == "image" else VIDEO_PIXELS
-    if width * height > most:
-        raise UserError(
-            f"{path}: {width}x{height} pixels; at most {most / 1e6:.0f} million are taken, so "
-            "shrink it"
-        )
+    if kind == "image":
+        _check_image(path)
+    else:
+        _check_video(path, limits.seconds)
     return kind
 
 
-def _image_size(path):
+def _check_image(path):
     try:
-        with PIL.Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            with PIL.Image.open(path) as image:
+                _check_pixels(path, image.size, MAX_PIXELS)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        raise UserError(
+            f"{path}: at most {MAX_PIXELS / 1e6:.0f} million pixels are taken; shrink it"
+        ) from None
+    except (OSError, SyntaxError, ValueError):
         raise UserError(f"{path}: is not an image that can be read; check the file") from None
 
 
-def _video_size(path, most):
-    """(width, height) of a video's frames, if it lasts no longer than `most` seconds. Its packets
-    say so as well: not every header does, and some are wrong."""
+def _check_pixels(path, size, most):
+    if size[0] * size[1] > most:
+        raise UserError(
+            f"{path}: {size[0]}x{size[1]} pixels; at most {most / 1e6:.0f} million are taken, so "
+            "shrink it"
+        )
+
+
+def _check_video(path, most):
+    """How long it lasts its packets say as well: not every header does, and some are wrong."""
     try:
         with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
+            _check_pixels(path, (stream.width, stream.height), VIDEO_PIXELS)
             seconds = (container.duration or 0) / av.time_base
             start = None
             for packet in container.demux(stream):
@@ -67,6 +79,5 @@ def _video_size(path, most):
                     raise UserError(
                         f"{path}: lasts longer than {most:g} s, which is what is taken; cut it"
                     )
-            return stream.width, stream.height
     except (OSError, ValueError, IndexError, av.FFmpegError):
         raise UserError(f"{path}: is not a video that can be read; check the file") from None
