@@ -70,7 +70,7 @@ lint: install
 docs: .venv/docs
 	rm -rf build/pages
 	mkdir -p build/pages
-	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*/* docs/*.png docs/*.py $$(git ls-files danceflax) build/pages
+	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*/* docs/*.png docs/*.py $$(git ls-files 'danceflax/*.py') build/pages
 	$(BIN)/mkdocs build --strict --quiet
 
 .venv/docs: .venv/installed

@@ -1,29 +1,6 @@
-"""Trains OpenPose: the newer network (PAFs first) or the older one, on dance frames or COCO.
+"""danceflax/scripts/train_openpose.py, run from here; --help says what it does."""
 
-python train_openpose.py --config=configs/openpose_body25.py --workdir=runs/a
-python train_openpose.py --config=configs/openpose_body25.py --workdir=runs/a \
-    --config.optimizer.groups.paf.lr=1e-4
-python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=runs/demo
-
-The same command goes on with a training that was stopped. WORKDIR gets checkpoints/, metrics.jsonl,
-curves.png and tensorboard/.
-"""
-
-from danceflax import cli
-
-FLAGS = cli.define_training()
-
-
-def main(_):
-    from danceflax.pose.task import make_task  # with it JAX, which --help does without
-    from danceflax.training.train import replay_step, test_rates, train
-
-    if FLAGS.replay:
-        replay_step(FLAGS.config, FLAGS.replay, make_task)
-    else:
-        run = test_rates if FLAGS.lr_test else train
-        run(FLAGS.config, FLAGS.workdir, make_task)
-
+from danceflax.scripts import train_openpose
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    train_openpose.run()

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 CHILD = """
 import resource, sys
 sys.modules["torch"] = None
-import convert_weights
+from danceflax.scripts import convert_weights
 convert_weights.convert_file("caffe", "openpose_coco", *sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -4,7 +4,7 @@ python train_classifier.py --config=configs/c3d.py:rgb --workdir=runs/c3d
 python train_classifier.py --config=configs/c3d.py:rgb,demo --workdir=runs/c3d    # two cores
 """
 
-from configs import classifier_base
+from danceflax.configs import classifier_base
 
 
 def get_config(variant="rgb"):

@@ -5,7 +5,7 @@ docs/classifiers.md says what each does and which values it takes.
 
 from ml_collections import ConfigDict
 
-from configs.openpose_base import group
+from danceflax.configs.openpose_base import group
 
 STREAMS = ("rgb", "flow", "pose")
 

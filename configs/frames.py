@@ -5,7 +5,7 @@ python train_classifier.py --config=configs/frames.py:openpose --workdir=runs/fr
 python train_classifier.py --config=configs/frames.py:rgb,demo --workdir=runs/frames
 """
 
-from configs import classifier_base
+from danceflax.configs import classifier_base
 
 
 def get_config(variant="openpose"):

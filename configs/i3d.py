@@ -6,7 +6,7 @@ python train_classifier.py --config=configs/i3d.py:rgb+flow --workdir=runs/b
 python train_classifier.py --config=configs/i3d.py:flow+pose,demo --workdir=runs/dances  # two cores
 """
 
-from configs import classifier_base
+from danceflax.configs import classifier_base
 
 KNOWN = ("rgb", "flow", "pose", "rgb+flow", "rgb+pose", "flow+pose", "rgb+flow+pose")
 

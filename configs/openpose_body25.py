@@ -6,7 +6,7 @@ python train_openpose.py --config=configs/openpose_body25.py:photos --workdir=ru
     --config.init_from=runs/demo    # photographs of sports and COCO's, an hour on two cores
 """
 
-from configs import openpose_base
+from danceflax.configs import openpose_base
 
 
 def get_config(variant=""):

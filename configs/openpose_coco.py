@@ -5,7 +5,7 @@ python train_openpose.py --config=configs/openpose_coco.py --workdir=runs/coco \
 python train_openpose.py --config=configs/openpose_coco.py:final ...     # the final stage only
 """
 
-from configs import openpose_base
+from danceflax.configs import openpose_base
 
 
 def get_config(variant=""):

@@ -9,7 +9,7 @@ python train_classifier.py --config=configs/sequence.py:rhythm,demo --workdir=ru
 
 from ml_collections import ConfigDict
 
-from configs import classifier_base
+from danceflax.configs import classifier_base
 
 NETWORKS = ("rhythm", "stgcn", "transformer", "gru", "posec3d")
 

@@ -1,6 +1,7 @@
 """What all tests share: JAX on the CPU with a compilation cache, the real data, made-up roots."""
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from absl import flags
 from jaxtyping import install_import_hook
 
 # Shapes and types in signatures are checked in every call, in this process.
@@ -131,3 +133,23 @@ def fill_disk(folder):
         while True:
             file.write(bytes(4096))
     return path
+
+
+@pytest.fixture(scope="module")
+def predict_script():
+    """predict.py as a module; what other scripts imported here have defined steps aside."""
+    name = "danceflax.scripts.predict"
+    aside = [
+        flag
+        for module, defined in flags.FLAGS.flags_by_module_dict().items()
+        if module.startswith("danceflax.scripts.")
+        for flag in defined
+    ]
+    for flag in aside:
+        delattr(flags.FLAGS, flag.name)
+    sys.modules.pop(name, None)
+    yield importlib.import_module(name)
+    for flag in list(flags.FLAGS.flags_by_module_dict()[name]):
+        delattr(flags.FLAGS, flag.name)
+    for flag in aside:
+        flags.FLAGS[flag.name] = flag

@@ -23,7 +23,7 @@ from danceflax.cli import commands
 from absl import flags
 
 def read(main, doc):
-    cli._parse(sys.argv, doc)
+    cli.parse(sys.argv, main, doc)
     if "config" in flags.FLAGS:
         config_checks.check_config(flags.FLAGS.config)
 

@@ -1,12 +1,10 @@
 """predict.py on whole folders: what it must not lose, with a network that finds one person."""
 
 import hashlib
-import importlib
 import json
 import os
 import pathlib
 import signal
-import sys
 import threading
 import time
 
@@ -33,27 +31,8 @@ from danceflax.training.pretrained import load_checkpoint
 CONFIG = {"skeleton": COCO18.to_dict(), "normalisation": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script as a module; what other scripts imported here have defined steps aside."""
-    aside = [
-        flag
-        for name, defined in flags.FLAGS.flags_by_module_dict().items()
-        if name in ("convert_weights", "evaluate", "predict")
-        for flag in defined
-    ]
-    for flag in aside:
-        delattr(flags.FLAGS, flag.name)
-    sys.modules.pop("predict", None)
-    yield importlib.import_module("predict")
-    for flag in list(flags.FLAGS.flags_by_module_dict()["predict"]):
-        delattr(flags.FLAGS, flag.name)
-    for flag in aside:
-        flags.FLAGS[flag.name] = flag
-
-
 @pytest.fixture
-def run(script, monkeypatch):
+def run(predict_script, monkeypatch):
     """run(words) -> exit status."""
 
     def estimate(variables, images):
@@ -69,7 +48,7 @@ def run(script, monkeypatch):
         with flagsaver.flagsaver():
             flags.FLAGS(["predict", "--checkpoint=x", *size, *map(str, words)])
             try:
-                return cli.guard(script.main, []) or 0
+                return cli.guard(predict_script.main, []) or 0
             except SystemExit as end:
                 return end.code
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from conftest import make_root, shared_data
 
-import prepare_data
 from danceflax.cli import commands
 from danceflax.data.frames import LetsDanceSource
 from danceflax.prepare.split import SPLITS
 from danceflax.prepare.split_report import find_leaks, read_lists
+from danceflax.scripts import prepare_data
 from danceflax.skeleton import BODY25
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -28,7 +28,7 @@ def run(main: Callable, doc: str) -> None:
     """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
     keep_programs()
-    app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: _parse(argv, doc))
+    app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: parse(argv, main, doc))
 
 
 def guard(main: Callable, argv: Sequence[str]) -> int | None:
@@ -123,9 +123,19 @@ def fail(message: object) -> None:
     sys.exit(2)
 
 
-def _parse(argv, doc):
+def parse(argv: Sequence[str], main: Callable, doc: str) -> list[str]:
+    """Parses the command line of a script; what is no flag. Ends the process with the help, if that
+    is asked for, or if the line is not understood.
+
+    Args:
+      argv: with the script's name.
+      main: of the script, whose module declares its flags.
+      doc: what --help says first.
+    """
+    argv = fields.locate_config(argv)
+    own = sys.argv[0] if main.__module__ == "__main__" else main.__module__
     if {"--help", "-h", "-help"} & set(argv):
-        _print_help(argv, doc)
+        _print_help(argv, own, doc)
         sys.exit(0)
     try:
         rest = read_flags(argv, flags.FLAGS)
@@ -136,7 +146,7 @@ def _parse(argv, doc):
     for name in flags.FLAGS:
         if flags.FLAGS[name].value is None and name in _required:
             fail(f"--{name} is missing; {flags.FLAGS[name].help}")
-    for flag in flags.FLAGS.flags_by_module_dict().get(sys.argv[0], ()):
+    for flag in flags.FLAGS.flags_by_module_dict().get(own, ()):
         flag.value = expand_home(flag.value)
     if "workdir" in flags.FLAGS:
         flags.FLAGS["workdir"].value = expand_home(flags.FLAGS["workdir"].value)
@@ -219,13 +229,21 @@ def _unknown_field(argv):
     return None
 
 
-def _print_help(argv, doc):
+def spell_commands(text: str) -> str:
+    """A text with `danceflax predict` for `python predict.py`, if that is how this process was
+    started."""
+    if sys.argv[0] != "danceflax":
+        return text
+    return re.sub(r"python (\w+)\.py", lambda m: f"danceflax {m[1].replace('_', '-')}", text)
+
+
+def _print_help(argv, module, doc):
     """The script's text, its flags, and every field of the config with its default and text."""
     out = Console(soft_wrap=True, highlight=False, markup=False)
-    out.print(doc.strip())
+    out.print(spell_commands(doc.strip()))
     known = flags.FLAGS.flags_by_module_dict()
     # --config and --workdir are declared here, the others in the script.
-    own = {flag.name: flag for module in (__name__, sys.argv[0]) for flag in known.get(module, ())}
+    own = {flag.name: flag for name in (__name__, module) for flag in known.get(name, ())}
     grouped = {name for names in _groups.values() for name in names}
     sections = {"flags": [name for name in own if name not in grouped]}
     for title, names in (sections | {f"flags for {k}": v for k, v in _groups.items()}).items():

@@ -42,7 +42,7 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("--help", "-h", "-help"):
-        print(f"{doc.strip()}\n\ncommands:")
+        print(f"{cli.spell_commands(doc.strip())}\n\ncommands:")
         width = max(map(len, commands))
         for name, module in commands.items():
             print(f"  {name:<{width}}  {_summary(module)}")
@@ -53,7 +53,7 @@ def run_commands(doc: str, commands: Mapping[str, str], argv: Sequence[str] | No
             raise UserError(f"there is no command {name!r}; choose {', '.join(commands)}")
         function = importlib.import_module(commands[name]).run
         if {"--help", "-h", "-help"} & set(words):
-            print(_help(function))
+            print(cli.spell_commands(_help(function)))
             return 0
         arguments = parse_flags(function, name, words)
         with cli.interruptible("the same command goes on, or starts clean"):

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -19,8 +19,24 @@ from ml_collections import ConfigDict
 
 from danceflax.config_checks import walk
 
+PACKAGED = pathlib.Path(__file__).parents[1] / "configs"  # what the repository has as configs/
 
-def find_flag(argv: list[str]) -> str | None:
+
+def locate_config(argv: Sequence[str]) -> list[str]:
+    """A command line with the file that --config means: the one of that path, else the packaged one
+    of that name, `configs/i3d.py:rgb` or `i3d:rgb`."""
+    word = find_flag(argv)
+    path, colon, variant = (word or "").partition(":")
+    packaged = PACKAGED / f"{pathlib.Path(path).stem}.py"
+    short = str(pathlib.Path(path).parent) in (".", "configs")
+    if pathlib.Path(path).is_file() or not (short and packaged.is_file()):
+        return list(argv)
+    found = f"{packaged}{colon}{variant}"
+    flags = [f"--config={word}", f"-config={word}"]
+    return [f"--config={found}" if w in flags else found if w == word else w for w in argv]
+
+
+def find_flag(argv: Sequence[str]) -> str | None:
     """What a command line gives as --config, "FILE.py:variant"; None if it does not."""
     for i, word in enumerate(argv):
         match = re.fullmatch(r"--?config(=(.*))?", word)
@@ -29,7 +45,7 @@ def find_flag(argv: list[str]) -> str | None:
     return None
 
 
-def find_config(argv: list[str]) -> tuple[pathlib.Path, str] | None:
+def find_config(argv: Sequence[str]) -> tuple[pathlib.Path, str] | None:
     """(path, variant) of the config file named on a command line; None if there is none."""
     path, _, variant = (find_flag(argv) or "").partition(":")
     return (pathlib.Path(path), variant) if pathlib.Path(path).is_file() else None

@@ -55,14 +55,16 @@ def draw_confusion(
 
 def draw_timeline(
     path: str | os.PathLike,
-    spans: Sequence[Float[np.ndarray, "W 2"]],
-    probabilities: Sequence[Float[np.ndarray, "W C"]],
+    dancers: Sequence[str],
+    spans: Sequence[Float[np.ndarray, "_ 2"]],
+    probabilities: Sequence[Float[np.ndarray, "_ C"]],
     class_names: Sequence[str],
 ) -> None:
     """Writes a picture of what each dancer dances when: a panel each, a curve a class.
 
     Args:
       path: a PNG file.
+      dancers: what to write beside each panel.
       spans: of each dancer's windows, seconds.
       probabilities: of the classes in each window.
       class_names: of the C classes; those that are never likely are left out.
@@ -76,31 +78,8 @@ def draw_timeline(
         for k in shown:
             colour, curve = f"C{k % 10}", probabilities[number][:, k]
             axes.plot(middles, curve, color=colour, marker=".", label=class_names[k])
-        axes.set(ylim=(-0.02, 1.02), ylabel=f"dancer {number}")
+        axes.set(ylim=(-0.02, 1.02), ylabel=dancers[number])
     panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("seconds, middle of the window")
     with write_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
-
-
-def draw_names(
-    frame: UInt8[np.ndarray, "H W 3"],
-    boxes: Float[np.ndarray, "P 4"],
-    labels: Sequence[str],
-) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB frame with a label beside each person's box (x, y, width, height); an empty label
-    draws nothing."""
-    height, width = frame.shape[:2]
-    scale, picture = max(0.35, height / 900), frame.copy()
-    thickness = max(1, round(1.6 * scale))
-    for (x, y, w, _), label in zip(boxes, labels, strict=True):
-        if not label:
-            continue
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        (wide, high), _ = cv2.getTextSize(label, font, 0.8 * scale, thickness)
-        left = int(np.clip(x + w if x + w + wide < width else x - wide, 0, max(0, width - wide)))
-        low = int(np.clip(y + high, high, height - 1))
-        cv2.rectangle(picture, (left, low - high), (left + wide, low + 4), (30, 30, 30), -1)
-        place, white = (left, low), (255, 255, 255)
-        cv2.putText(picture, label, place, font, 0.8 * scale, white, thickness, cv2.LINE_AA)
-    return picture

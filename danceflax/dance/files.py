@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from danceflax.dance.draw import draw_names, draw_prediction, draw_timeline
+from danceflax.dance.draw import draw_prediction, draw_timeline
 from danceflax.dance.predict import DancePredictor, Window
-from danceflax.dance.sequences.predict import SequencePredictor, join_answers, timeline_rows
+from danceflax.dance.sequences.predict import SequencePredictor, join_answers
 from danceflax.errors import UserError
 from danceflax.io.console import console, show_progress, track
 from danceflax.io.files import remove_leftovers, require_free, write_csv, write_json
@@ -20,6 +20,7 @@ from danceflax.io.pipeline import map_ahead
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
 from danceflax.people import keypoint_boxes
+from danceflax.pose.labels import draw_names
 
 
 def name_dances(
@@ -29,17 +30,22 @@ def name_dances(
     output: pathlib.Path,
     **options: Any,
 ) -> list[str]:
-    """Writes <name>_classes.json and <name>.mp4 of each video; see `_name_videos`."""
-    return _name_videos(_name_dance, open_predictor, names, videos, output, (), **options)
+    """Writes <name>_classes.json, <name>_timeline.csv and .png and <name>.mp4 of each video; see
+    `_name_videos`."""
+    return _name_videos(_name_dance, open_predictor, names, videos, output, **options)
 
 
 def _name_dance(predictor, path, output, draw, top):
-    windows = predictor.stream(path, frames=draw)
+    names = predictor.class_names
+    windows = track(predictor.stream(path, frames=draw), None, f"naming {path.stem}", "windows")
     if draw:
-        answers = _draw_running(windows, predictor.class_names, output / f"{path.stem}.mp4")
+        windows = _draw_running(windows, names, output / f"{path.stem}.mp4")
     else:
-        answers = [window.probabilities for window in windows]
-    return np.mean(answers, 0), {}
+        windows = [window._replace(frames=iter(())) for window in windows]
+    spans = np.array([(w.first / w.fps, (w.last + 1) / w.fps) for w in windows])
+    found = np.stack([window.probabilities for window in windows])
+    _write_timeline(output, path, ["all"], [spans], [found], names)
+    return found.mean(0), {}
 
 
 def name_dancers(
@@ -49,22 +55,19 @@ def name_dancers(
     output: pathlib.Path,
     **options: Any,
 ) -> list[str]:
-    """Writes <name>_classes.json, <name>_timeline.csv and .png and <name>.mp4 of each video, by its
-    keypoints; see `_name_videos`."""
-    endings = ("_timeline.csv", "_timeline.png")
-    return _name_videos(_name_dancers, open_predictor, names, videos, output, endings, **options)
+    """As `name_dances`, by keypoints, and each dancer's as well."""
+    return _name_videos(_name_dancers, open_predictor, names, videos, output, **options)
 
 
 def _name_dancers(predictor, path, output, draw, top):
     names = predictor.class_names
     opened, kept = read_video(path), FrameStore()
     options = {"keep": kept.append} if draw else {}
-    with show_progress(path.name, "frames") as progress:
+    with show_progress(f"following the dancers of {path.stem}", "frames") as progress:
         followed = predictor.follow(path, lambda done: progress(done, opened.count), **options)
     dancers = predictor.find_dancers(followed, str(path))
-    write_csv(output / f"{path.stem}_timeline.csv", timeline_rows(dancers, names))
     curves = [d.spans for d in dancers], [d.probabilities for d in dancers]
-    draw_timeline(output / f"{path.stem}_timeline.png", *curves, names)
+    _write_timeline(output, path, [d.number for d in dancers], *curves, names)
     if draw:
         _draw_dancers(kept, opened.fps, followed, dancers, names, output / f"{path.stem}.mp4")
     each = [
@@ -72,6 +75,22 @@ def _name_dancers(predictor, path, output, draw, top):
         for d in dancers
     ]
     return join_answers(dancers), {"dancers": each}
+
+
+def timeline_rows(
+    dancers: Sequence[int | str],
+    spans: Sequence[Float[np.ndarray, "_ 2"]],
+    probabilities: Sequence[Float[np.ndarray, "_ C"]],
+    class_names: Sequence[str],
+) -> list[list]:
+    """The rows of the timeline's CSV: a window each, its seconds, its dance, all probabilities."""
+    rows = [["dancer", "start", "end", "dance", *class_names]]
+    for dancer, windows, answers in zip(dancers, spans, probabilities, strict=True):
+        for (start, end), found in zip(windows, answers, strict=True):
+            values = [round(float(value), 6) for value in found]
+            best = class_names[int(found.argmax())]
+            rows.append([dancer, round(start, 3), round(end, 3), best, *values])
+    return rows
 
 
 def list_best(
@@ -88,7 +107,6 @@ def _name_videos(
     names: Sequence[str],
     videos: Sequence[pathlib.Path],
     output: pathlib.Path,
-    endings: Sequence[str],
     *,
     top: int = 5,
     draw: bool = True,
@@ -106,7 +124,6 @@ def _name_videos(
       names: of the classes.
       videos: the files.
       output: the folder to write to.
-      endings: of the other files that `name` writes of a video.
       top: how many classes to list.
       draw: write the videos with what was found.
       overwrite: replace files that are there.
@@ -119,7 +136,7 @@ def _name_videos(
     Raises:
       UserError: a file is there already, the predictor cannot be opened, or the cluster fails.
     """
-    endings = ["_classes.json", *endings] + [".mp4"] * draw
+    endings = ["_classes.json", "_timeline.csv", "_timeline.png"] + [".mp4"] * draw
     written = [output / f"{path.stem}{ending}" for path in videos for ending in endings]
     require_free([*written, output / "classes.csv"], overwrite)
     remove_leftovers(output)
@@ -158,12 +175,12 @@ def _try(name, open_predictor, output, draw, top, path):
 
 def _draw_running(windows: Iterable[Window], names, path):
     """Writes the video with the three best classes of the window that each frame lies in; returns
-    the windows' probabilities."""
-    answers = []
+    the windows, without their frames."""
+    seen = []
 
     def list_frames():
         for window in windows:
-            answers.append(window.probabilities)
+            seen.append(window._replace(frames=iter(())))
             best = np.argsort(-window.probabilities, kind="stable")[:3]
             shown = [names[k] for k in best], window.probabilities[best]
             for time, frame in window.frames:
@@ -173,9 +190,17 @@ def _draw_running(windows: Iterable[Window], names, path):
         return draw_prediction(*item[0]), *item[1:]
 
     with VideoWriter(path) as video:
-        for item in track(map_ahead(draw, list_frames()), None, path.stem, "frames"):
+        for item in map_ahead(draw, list_frames()):
             video.write(*item)
-    return answers
+    return seen
+
+
+def _write_timeline(output, path, dancers, spans, probabilities, names):
+    """Writes what is danced when, by each dancer's windows, as a table and as a picture."""
+    stem = output / f"{path.stem}_timeline"
+    write_csv(f"{stem}.csv", timeline_rows(dancers, spans, probabilities, names))
+    panels = [f"dancer {number}" if number != "all" else "" for number in dancers]
+    draw_timeline(f"{stem}.png", panels, spans, probabilities, names)
 
 
 def _draw_dancers(frames, fps, followed, dancers, names, output):
@@ -190,6 +215,7 @@ def _draw_dancers(frames, fps, followed, dancers, names, output):
         ]
         return draw_names(frame, keypoint_boxes(people), labels), time
 
+    frames = track(frames, len(followed.times), f"drawing {output.stem}", "frames")
     clip = zip(frames, followed.people[:, places], strict=True)
     with VideoWriter(output) as video:
         for picture, time in map_ahead(draw, clip):

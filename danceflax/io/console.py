@@ -1,6 +1,8 @@
 """The screen: what is said, tables, and how far some work is."""
 
 import contextlib
+import contextvars
+import functools
 import os
 import threading
 import time
@@ -30,6 +32,19 @@ class _Screen(Console):
 console = _Screen(soft_wrap=True, highlight=False, markup=False)
 errors = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
+_listener = contextvars.ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def hear_progress(listener: Callable[[str, str, int, int | None], None]) -> Iterator[None]:
+    """A block in which progress is told to listener(what, unit, done, total) instead of shown, in
+    this thread alone. What it raises ends the work."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
 
 @contextlib.contextmanager
 def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
@@ -37,7 +52,11 @@ def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int | None], 
 
     On a terminal it draws a bar; into a pipe or file, or in a thread of a cluster's worker, it
     prints a line every LINE_SECONDS and one when all is done. A total of None is not known.
+    In a block of `hear_progress` nothing is shown.
     """
+    if listener := _listener.get():
+        yield functools.partial(listener, what, unit)
+        return
     if errors.is_terminal and threading.current_thread() is threading.main_thread():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, TextColumn(unit), TimeRemainingColumn(), console=errors) as bar:

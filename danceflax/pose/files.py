@@ -14,8 +14,10 @@ from danceflax.io.images import read_images, write_image
 from danceflax.io.pipeline import map_ahead, run_ahead
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.io.workers import run_tasks
+from danceflax.people import keypoint_boxes
 from danceflax.pose.draw import draw_people
 from danceflax.pose.follow import follow_people
+from danceflax.pose.labels import draw_names
 from danceflax.pose.metrics import person_results
 from danceflax.pose.openpose_json import write_people
 from danceflax.pose.predict import PosePredictor
@@ -41,6 +43,7 @@ class PeopleFiles:
         a partial of such, and quick when it is called again.
       output: the folder.
       draw: write <name>.png of an image, <name>.mp4 of a video.
+      label: write people's numbers beside them: person_id, in an image their place in the file.
       threshold: least confidence of a joint that is drawn.
       json: write json/<name>_keypoints.json of each frame, as OpenPose does.
       coco_ids: {image's name: its id}; write coco_results.json as well. None: do not.
@@ -59,6 +62,7 @@ class PeopleFiles:
         output: pathlib.Path,
         *,
         draw: bool = True,
+        label: bool = False,
         threshold: float = 0.05,
         json: bool = True,
         coco_ids: Mapping[str, Any] | None = None,
@@ -68,7 +72,8 @@ class PeopleFiles:
         angles: bool = False,
     ):
         self.open_predictor, self.output = open_predictor, output.absolute()
-        self.draw, self.threshold, self.json, self.join = draw, threshold, json, join
+        self.draw, self.label, self.threshold = draw, label, threshold
+        self.json, self.join = json, join
         self.smooth, self.angles = smooth, angles
         self.tables, self.coco_ids = [check_format(kind) for kind in tables], coco_ids
 
@@ -145,7 +150,7 @@ class PeopleFiles:
         def write(item):
             path, frame, people, scores = item
             if self.draw:
-                drawn = draw_people(frame, people, predictor.skeleton, self.threshold)
+                drawn = self._draw(predictor, frame, people)
                 write_image(self.output / f"{path.stem}.png", drawn)
             return path.stem, people, scores
 
@@ -185,16 +190,24 @@ class PeopleFiles:
             for kind in self.tables:
                 write_table(self.output / f"{stem}.{kind}", table)
         if self.draw:
-            self._draw(predictor.skeleton, stem, again, clip[:2], fps)
+            self._write_video(predictor, stem, again, clip[:2], fps)
 
-    def _draw(self, skeleton, stem, frames, clip, fps):
+    def _write_video(self, predictor, stem, frames, clip, fps):
         """Writes the video with the people of each frame and their numbers, `clip`."""
 
         def draw(item):
             (time, frame), people, numbers = item
-            return draw_people(frame, people, skeleton, self.threshold, ids=numbers), time
+            return self._draw(predictor, frame, people, numbers), time
 
         drawn = map_ahead(draw, zip(run_ahead(frames), *clip, strict=True))
         with VideoWriter(self.output / f"{stem}.mp4") as video:
             for picture, time in track(drawn, len(clip[0]), f"drawing {stem}", "frames"):
                 video.write(picture, time, fps)
+
+    def _draw(self, predictor, frame, people, numbers=None):
+        drawn = draw_people(frame, people, predictor.skeleton, self.threshold, ids=numbers)
+        if not self.label:
+            return drawn
+        numbers = range(len(people)) if numbers is None else numbers
+        labels = [str(number) if number >= 0 else "" for number in numbers]
+        return draw_names(drawn, keypoint_boxes(people), labels)

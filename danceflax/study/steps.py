@@ -67,13 +67,13 @@ def is_done(step: Step, output: pathlib.Path) -> bool:
     return same and note["makes"] == _state(step.makes)
 
 
-def run_step(step: Step, output: pathlib.Path, scripts: pathlib.Path) -> None:
+def run_step(step: Step, output: pathlib.Path, scripts: pathlib.Path | None) -> None:
     """Runs a step's command and notes what it read and wrote.
 
     Args:
       step: to be run.
       output: the study's folder.
-      scripts: the folder of the scripts.
+      scripts: the folder of the scripts; None: the command `danceflax` is used instead.
 
     Raises:
       UserError: it has failed.
@@ -82,7 +82,8 @@ def run_step(step: Step, output: pathlib.Path, scripts: pathlib.Path) -> None:
     needs, begin = _state(step.needs), time.monotonic()
     note = {"command": list(step.words), "needs": needs, "makes": None}
     _take_note(output, step, note)
-    status = _call([sys.executable, str(scripts / step.words[0]), *step.words[1:]])
+    program = ["-m", "danceflax", _name(step)] if scripts is None else [scripts / step.words[0]]
+    status = _call([sys.executable, *map(str, program), *step.words[1:]])
     status = status if status >= 0 else 128 - status  # a signal that it did not look at
     if status in STOPPED:
         raise SystemExit(status)
@@ -95,10 +96,17 @@ def run_step(step: Step, output: pathlib.Path, scripts: pathlib.Path) -> None:
     _take_note(output, step, note)
 
 
-def show_command(step: Step, scripts: pathlib.Path) -> str:
-    """The command as a person types it here."""
+def show_command(step: Step, scripts: pathlib.Path | None) -> str:
+    """The command as a person types it here; `scripts` as of `run_step`."""
+    if scripts is None:
+        return shlex.join(["danceflax", _name(step), *step.words[1:]])
     script = os.path.relpath(scripts / step.words[0])
     return f"python {shlex.join([script, *step.words[1:]])}"
+
+
+def _name(step):
+    """What `danceflax` calls the step's script."""
+    return pathlib.Path(step.words[0]).stem.replace("_", "-")
 
 
 def read_notes(output: pathlib.Path) -> dict[str, dict]:

@@ -12,7 +12,6 @@ import optax
 import pytest
 from conftest import random_variables
 
-import convert_weights
 from danceflax import skeleton
 from danceflax.dance.classifiers import assemble
 from danceflax.dance.inputs import make_prepare
@@ -26,6 +25,7 @@ from danceflax.models.layers import portable
 from danceflax.models.normalisation import OPENPOSE, SYMMETRIC, on_images
 from danceflax.models.registry import MODELS, create_model, list_options
 from danceflax.pose.loss import make_loss
+from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 from danceflax.training.step import AXIS, create_state, make_train_step
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-import convert_weights
 import danceflax
 from danceflax.errors import UserError
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import OPENPOSE
 from danceflax.models.registry import describe
+from danceflax.scripts import convert_weights
 from danceflax.skeleton import BODY25, COCO18
 from danceflax.training import checkpoints
 from danceflax.training.pretrained import start_from

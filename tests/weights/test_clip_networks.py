@@ -7,10 +7,10 @@ import torch
 from torch_c3d import TorchC3D
 from torch_i3d import TorchI3D, published_names
 
-import convert_weights
 from danceflax.errors import UserError
 from danceflax.models.c3d import C3D
 from danceflax.models.i3d import I3D
+from danceflax.scripts import convert_weights
 from danceflax.weights import convert
 
 

@@ -9,8 +9,8 @@ import caffe_files
 import numpy as np
 import pytest
 
-import convert_weights
 from danceflax.errors import UserError
+from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 from danceflax.weights import convert, keys
 

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-import convert_weights
 from danceflax import skeleton
 from danceflax.errors import UserError
 from danceflax.models.c3d import C3D
 from danceflax.models.i3d import I3D
+from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 from danceflax.weights import convert, export, keys
 from danceflax.weights.readers import torch as torch_file

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import shared_data
 
-import convert_weights
 from danceflax import api
 from danceflax.models.i3d import I3D
 from danceflax.models.normalisation import normalise
+from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 
 LAYERS = {

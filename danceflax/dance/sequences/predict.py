@@ -205,14 +205,3 @@ def join_answers(dancers: list[Dancer]) -> Float[np.ndarray, " C"]:
     """One answer a video: the mean over all windows of all dancers, so that whoever is seen longer
     says more."""
     return np.concatenate([dancer.probabilities for dancer in dancers]).mean(0)
-
-
-def timeline_rows(dancers: list[Dancer], class_names: list[str]) -> list[list]:
-    """The rows of the timeline's CSV: a window each, its seconds, its dance, all probabilities."""
-    rows = [["dancer", "start", "end", "dance", *class_names]]
-    for dancer in dancers:
-        for (start, end), found in zip(dancer.spans, dancer.probabilities, strict=True):
-            values = [round(float(value), 6) for value in found]
-            best = class_names[int(found.argmax())]
-            rows.append([dancer.number, round(start, 3), round(end, 3), best, *values])
-    return rows

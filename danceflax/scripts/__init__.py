@@ -1,0 +1,1 @@
+"""The commands, one a module: flags and wiring. The scripts at the top level are these."""
