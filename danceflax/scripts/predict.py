@@ -11,10 +11,10 @@ python predict.py --checkpoint=runs/rhythm --pose_checkpoint=runs/a --input=danc
 A pose network draws people: OUTPUT gets <name>.png for an image and <name>.mp4 for a video, with
 its times, and json/ with <name>_keypoints.json, as OpenPose writes it, for each frame. In a video
 people are followed: a person keeps their colour and person_id (-1 is who appears for a moment).
-A classifier names dances: OUTPUT gets <name>_classes.json and <name>.mp4, with the running
-prediction drawn, for a video; and classes.csv for a folder of videos. One of keypoint sequences
-follows the people that --pose_checkpoint finds (or that --keypoints holds), names each one's dance,
-beside them in the video, and adds <name>_timeline.csv and .png.
+A classifier names dances: OUTPUT gets <name>_classes.json, <name>_timeline.csv and .png, and
+<name>.mp4, with the running prediction drawn, for a video; and classes.csv for a folder of videos.
+One of keypoint sequences follows the people that --pose_checkpoint finds (or that --keypoints
+holds) and names each one's dance, beside them in the video.
 
 With --scheduler=HOST:PORT a Dask cluster does it, a video a task (data/README.md).
 
