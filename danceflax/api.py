@@ -32,7 +32,9 @@ def load_predictor(path: str | os.PathLike, **options: Any) -> Predictor:
     model, variables, config = load_checkpoint(path)
     kind = DancePredictor if "class_names" in config else PosePredictor
     kind = SequencePredictor if reads_sequences(config) else kind
-    return kind(model, variables, config, **options)
+    predictor = kind(model, variables, config, **options)
+    predictor.checkpoint = os.fspath(path)
+    return predictor
 
 
 @functools.lru_cache(maxsize=1)

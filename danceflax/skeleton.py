@@ -66,6 +66,9 @@ class Skeleton:
     assembly: tuple[int, ...]
     sigmas: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name!r}, {self.num_joints} joints, {len(self.limbs)} limbs)"
+
     @property
     def num_joints(self) -> int:
         return len(self.joints)

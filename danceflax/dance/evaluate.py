@@ -56,6 +56,9 @@ class Answers(NamedTuple):
     names: list[str]
     indices: Int[np.ndarray, " N"] | None = None
 
+    def __repr__(self) -> str:
+        return f"Answers({len(self.labels):,} clips, {self.probabilities.shape[-1]} classes)"
+
 
 def evaluate_batches(
     classify: Callable,

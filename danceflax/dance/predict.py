@@ -24,6 +24,7 @@ from danceflax.errors import UserError
 from danceflax.io.images import decode_image, encode_image, shrink_size
 from danceflax.io.pipeline import run_ahead
 from danceflax.io.videos import read_video
+from danceflax.models.registry import describe_network
 from danceflax.people import resize_affine
 
 
@@ -44,6 +45,9 @@ class Window(NamedTuple):
     probabilities: Float[np.ndarray, " C"]
     frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]
 
+    def __repr__(self) -> str:
+        return f"Window(frames {self.first} to {self.last}, {self.fps:g} a second)"
+
 
 class DancePredictor:
     """Says which dance a video shows.
@@ -57,10 +61,13 @@ class DancePredictor:
 
     Attributes:
       class_names: the C dances.
+      checkpoint: the path that it was loaded from, if it was.
 
     Raises:
       UserError: keypoints are needed and not given.
     """
+
+    checkpoint = ""
 
     def __init__(
         self,
@@ -87,10 +94,12 @@ class DancePredictor:
         self._view = make_view(classifier)
         # One window at a time, on the first device: a few frames a second are enough here.
         self._classify = jax.jit(make_classify(make_prepare(classifier), make_apply(model)))
+        self._network = describe_network(model, variables)
         self._variables = jax.device_put(dict(variables))
 
     def __repr__(self) -> str:
-        return f"DancePredictor({len(self.class_names)} dances: {', '.join(self.class_names)})"
+        dances = f"{len(self.class_names)} dances: {', '.join(self.class_names)}"
+        return f"DancePredictor({self.checkpoint!r}: {self._network}; {dances})"
 
     def __call__(self, video: str | os.PathLike) -> Float[np.ndarray, " C"]:
         """The probabilities of the classes: the mean over the video's windows."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from danceflax import skeleton as skeletons
@@ -115,3 +116,9 @@ def _parse_dtype(name):
         if name in (text, dtype):
             return jnp.dtype(dtype)
     raise UserError(f"dtype {name!r}; choose {' or '.join(known)}")
+
+
+def describe_network(model: nn.Module, variables: Mapping[str, Any]) -> str:
+    """What a network is called, and how large it is: "OpenPoseBody25, 1,234,567 parameters"."""
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables.get("params", {})))
+    return f"{type(model).__name__}, {count:,} parameters"

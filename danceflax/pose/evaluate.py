@@ -63,6 +63,11 @@ class Evaluation(NamedTuple):
     images: list[ImageResult]
     matches: dict[str, Matches]
 
+    def __repr__(self) -> str:
+        figures = {name: self.metrics[name] for name in ("AP", "PCK") if name in self.metrics}
+        shown = "".join(f", {name} {value:.3f}" for name, value in figures.items())
+        return f"Evaluation({len(self.images):,} images{shown})"
+
 
 def make_eval_step(estimate: Callable, loss: Callable) -> Callable:
     """(variables, batch) -> people, scores and the loss's (sum, count), to map over devices."""

@@ -1,5 +1,6 @@
 """From a video's frames to people followed through it: found, numbered and, if asked, smoothed."""
 
+import itertools
 import typing
 from collections.abc import Callable, Iterable
 
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 
 from danceflax.errors import UserError
 from danceflax.io.cuts import CutFinder
+from danceflax.people import UNKNOWN
 from danceflax.pose.smooth import smooth_people
 from danceflax.pose.track import link_people
 from danceflax.skeleton import Skeleton
@@ -27,6 +29,10 @@ class Dancers(typing.NamedTuple):
     people: list[Float[np.ndarray, "_ J 3"]]
     ids: list[Int[np.ndarray, " _"]]
     scores: list[Float[np.ndarray, " _"]]
+
+    def __repr__(self) -> str:
+        count = len(set(itertools.chain(*self.ids)) - {UNKNOWN})
+        return f"Dancers({count} people, {len(self.times)} frames)"
 
 
 def follow_people(

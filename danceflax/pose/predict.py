@@ -15,6 +15,7 @@ from danceflax.io.images import as_pixels
 from danceflax.io.pipeline import map_ahead, run_ahead
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
+from danceflax.models.registry import describe_network
 from danceflax.people import transform_people
 from danceflax.pose.augment import fit_image
 from danceflax.pose.decode import make_decoder
@@ -46,10 +47,13 @@ class PosePredictor:
 
     Attributes:
       skeleton: the `Skeleton` of the people it finds.
+      checkpoint: the path that it was loaded from, if it was.
 
     Raises:
       UserError: an argument is out of range.
     """
+
+    checkpoint = ""
 
     def __init__(
         self,
@@ -81,7 +85,14 @@ class PosePredictor:
             rotations=rotations,
         )
         self._estimate = devices.map_inference(estimate, wait=False)
+        self._network = describe_network(model, variables)
         self._variables = devices.replicate(variables)
+
+    def __repr__(self) -> str:
+        return (
+            f"PosePredictor({self.checkpoint!r}: {self._network}; {self.skeleton!r}; images "
+            f"{self.height} pixels high)"
+        )
 
     def __call__(self, image: Any) -> tuple[Float[np.ndarray, "P J 3"], Float[np.ndarray, " P"]]:
         """The people (x, y, score) in pixels and their scores, best first, of an image: an array

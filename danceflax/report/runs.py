@@ -40,6 +40,9 @@ class Run(NamedTuple):
     config: ConfigDict
     result: Any
 
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}: {self.result!r})"
+
 
 def learning_curves(runs: Sequence[Run], shown: Sequence[str]) -> Section:
     """Losses, figures in validation and learning rates over the steps."""

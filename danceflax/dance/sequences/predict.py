@@ -19,6 +19,7 @@ from danceflax.dance.sequences.body import make_body, normalise
 from danceflax.dance.sequences.people import gather_people, map_people, read_file, resample
 from danceflax.errors import UserError
 from danceflax.io.videos import read_video
+from danceflax.models.registry import describe_network
 from danceflax.people import UNKNOWN
 from danceflax.pose.predict import PosePredictor
 from danceflax.training.pretrained import load_checkpoint
@@ -43,6 +44,10 @@ class Dancer(NamedTuple):
     spans: Float[np.ndarray, "W 2"]
     probabilities: Float[np.ndarray, "W C"]
 
+    def __repr__(self) -> str:
+        seen = f"{self.spans.min():.2f} to {self.spans.max():.2f} s"
+        return f"Dancer({self.number}, {len(self.spans)} windows, {seen})"
+
     @property
     def answer(self) -> Float[np.ndarray, " C"]:
         """The mean over the windows."""
@@ -59,6 +64,9 @@ class Followed(NamedTuple):
     people: Float[np.ndarray, "N P J 3"]
     times: Float[np.ndarray, " N"]
 
+    def __repr__(self) -> str:
+        return f"Followed({self.people.shape[1]} people, {len(self.times)} frames)"
+
 
 class SequencePredictor:
     """Says who dances what, by keypoints.
@@ -74,11 +82,14 @@ class SequencePredictor:
 
     Attributes:
       class_names: the C dances.
+      checkpoint: the path that it was loaded from, if it was.
       skeleton: of the people.
 
     Raises:
       UserError: not one of `pose` and `keypoints` is given; the checkpoint reads no sequences.
     """
+
+    checkpoint = ""
 
     def __init__(
         self,
@@ -104,10 +115,13 @@ class SequencePredictor:
         self._clip, self._options = classifier.inputs["clip"], classifier.inputs["people"]
         self._pose, self._keypoints = pose, keypoints
         self._classify = jax.jit(make_classify(make_prepare(classifier), make_apply(model)))
+        self._network = describe_network(model, variables)
         self._variables = jax.device_put(dict(variables))
 
     def __repr__(self) -> str:
-        return f"SequencePredictor({len(self.class_names)} dances: {', '.join(self.class_names)})"
+        dances = f"{len(self.class_names)} dances: {', '.join(self.class_names)}"
+        network = f"{self.checkpoint!r}: {self._network}; {self.skeleton!r}"
+        return f"SequencePredictor({network}; {dances})"
 
     def __call__(self, video: str | os.PathLike) -> Float[np.ndarray, " C"]:
         """The probabilities of a video's dance; see `join_answers`."""
