@@ -108,18 +108,20 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
 
     words = (f"--checkpoint={workdir}", f"--output={tmp_path}/figures.json", "--clips=2")
     words += (f"--fuse={tmp_path}/whole",) if variant == "rgb+flow" else ()
-    words += (f"--report={tmp_path}/a.html",) if variant == "flow+pose" else ()
+    words += () if variant == "rgb+pose" else (f"--report={tmp_path}/a.html",)
     status, output, errors = call("evaluate.py", *words)
     assert status == 0, errors
     assert "top1" in output and "quickstep" in output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["metrics"]["clips"] == 8 and figures["settings"]["views"] == {"clips": 2}
     assert (tmp_path / "confusion_val.png").exists()
-    if variant == "flow+pose":
+    if variant != "rgb+pose":
+        together = f"{workdir} + {tmp_path}/whole" if variant == "rgb+flow" else str(workdir)
         page = (tmp_path / "a.html").read_text()
         top1 = figures["metrics"]["top1"]
         assert f"<td>top1</td><td>{top1:.3f} [" in page
         assert page.count("<img") == round(8 * (1 - top1))
+        assert f">{together}<" in page
     assert len(list(csv.reader((tmp_path / "confusion_val.csv").open()))) == 9
 
     words = (f"--checkpoint={workdir}", f"--input={video}/videos", f"--output={tmp_path}/out")
@@ -131,6 +133,8 @@ def test_train_resume_evaluate_predict(variant, root, pose_checkpoint, video, tm
     probabilities = [item["probability"] for item in found["top"]]
     assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1
     assert len(list(read_video(tmp_path / "out" / "dance.mp4"))) == 20
+    timeline = list(csv.DictReader((tmp_path / "out" / "dance_timeline.csv").open()))
+    assert float(timeline[-1]["end"]) == pytest.approx(20 / 12.5, abs=1e-3)
     rows = list(csv.reader((tmp_path / "out" / "classes.csv").open()))
     assert rows[0][1:3] == ["label1", "probability1"] and rows[1][1] == found["top"][0]["label"]
     if variant == "flow+pose":
