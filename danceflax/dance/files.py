@@ -36,12 +36,10 @@ def name_dances(
 
 
 def _name_dance(predictor, path, output, draw, top):
-    names = predictor.class_names
-    windows = track(predictor.stream(path, frames=draw), None, f"naming {path.stem}", "windows")
+    names, windows = predictor.class_names, predictor.stream(path, frames=draw)
     if draw:
         windows = _draw_running(windows, names, output / f"{path.stem}.mp4")
-    else:
-        windows = [window._replace(frames=iter(())) for window in windows]
+    windows = [_forget_frames(window) for window in windows]
     spans = np.array([(w.first / w.fps, (w.last + 1) / w.fps) for w in windows])
     found = np.stack([window.probabilities for window in windows])
     _write_timeline(output, path, ["all"], [spans], [found], names)
@@ -180,7 +178,7 @@ def _draw_running(windows: Iterable[Window], names, path):
 
     def list_frames():
         for window in windows:
-            seen.append(window._replace(frames=iter(())))
+            seen.append(_forget_frames(window))
             best = np.argsort(-window.probabilities, kind="stable")[:3]
             shown = [names[k] for k in best], window.probabilities[best]
             for time, frame in window.frames:
@@ -190,9 +188,13 @@ def _draw_running(windows: Iterable[Window], names, path):
         return draw_prediction(*item[0]), *item[1:]
 
     with VideoWriter(path) as video:
-        for item in map_ahead(draw, list_frames()):
+        for item in track(map_ahead(draw, list_frames()), None, f"naming {path.stem}", "frames"):
             video.write(*item)
     return seen
+
+
+def _forget_frames(window):
+    return window._replace(frames=iter(()))
 
 
 def _write_timeline(output, path, dancers, spans, probabilities, names):
@@ -215,7 +217,6 @@ def _draw_dancers(frames, fps, followed, dancers, names, output):
         ]
         return draw_names(frame, keypoint_boxes(people), labels), time
 
-    frames = track(frames, len(followed.times), f"drawing {output.stem}", "frames")
     clip = zip(frames, followed.people[:, places], strict=True)
     with VideoWriter(output) as video:
         for picture, time in map_ahead(draw, clip):

@@ -150,7 +150,7 @@ class PeopleFiles:
         def write(item):
             path, frame, people, scores = item
             if self.draw:
-                drawn = self._draw(predictor, frame, people)
+                drawn = self._draw(predictor.skeleton, frame, people)
                 write_image(self.output / f"{path.stem}.png", drawn)
             return path.stem, people, scores
 
@@ -190,22 +190,22 @@ class PeopleFiles:
             for kind in self.tables:
                 write_table(self.output / f"{stem}.{kind}", table)
         if self.draw:
-            self._write_video(predictor, stem, again, clip[:2], fps)
+            self._draw_video(predictor.skeleton, stem, again, clip[:2], fps)
 
-    def _write_video(self, predictor, stem, frames, clip, fps):
+    def _draw_video(self, skeleton, stem, frames, clip, fps):
         """Writes the video with the people of each frame and their numbers, `clip`."""
 
         def draw(item):
             (time, frame), people, numbers = item
-            return self._draw(predictor, frame, people, numbers), time
+            return self._draw(skeleton, frame, people, numbers), time
 
         drawn = map_ahead(draw, zip(run_ahead(frames), *clip, strict=True))
         with VideoWriter(self.output / f"{stem}.mp4") as video:
             for picture, time in track(drawn, len(clip[0]), f"drawing {stem}", "frames"):
                 video.write(picture, time, fps)
 
-    def _draw(self, predictor, frame, people, numbers=None):
-        drawn = draw_people(frame, people, predictor.skeleton, self.threshold, ids=numbers)
+    def _draw(self, skeleton, frame, people, numbers=None):
+        drawn = draw_people(frame, people, skeleton, self.threshold, ids=numbers)
         if not self.label:
             return drawn
         numbers = range(len(people)) if numbers is None else numbers
