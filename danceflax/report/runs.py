@@ -75,7 +75,7 @@ def learning_curves(runs: Sequence[Run], shown: Sequence[str]) -> Section:
 
 def model_card(runs: Sequence[Run], settings: Mapping[str, Any], split: str) -> list[Section]:
     """What was measured, on what, how; and every field of the training's config."""
-    about = [("command", shlex.join(sys.argv)), *_flatten(settings)]
+    about = [("command", shlex.join(sys.orig_argv)), *_flatten(settings)]
     versions = [("python", platform.python_version())]
     versions += [(name, _version(name)) for name in LIBRARIES]
     device = jax.devices()[0]
@@ -124,7 +124,12 @@ def describe_leaks(config: ConfigDict, split: str) -> str:
 
 def _flatten(fields):
     flat = flatten_dict(dict(fields), sep=".", keep_empty_nodes=False)
-    return [(key, str(value)) for key, value in flat.items()]
+    return [(key, _show(value)) for key, value in flat.items()]
+
+
+def _show(value):
+    is_list = isinstance(value, list | tuple)
+    return (", ".join(map(str, value)) or "none") if is_list else str(value)
 
 
 def _version(name):
