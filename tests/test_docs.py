@@ -167,3 +167,20 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not re.match(r"\w+:|#", link):
             assert (page.parent / link.split("#")[0]).exists(), link
+
+
+def test_the_site_is_built(tmp_path):
+    """Without the API's pages, whose docstrings take their time."""
+    mkdocs = pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocs_jupyter")
+    subprocess.run(["make", "pages"], cwd=ROOT, check=True, capture_output=True)
+    config = (ROOT / "mkdocs.yml").read_text()
+    config = re.sub(r"^  - mkdocstrings:\n(?:    .*\n)+", "", config, flags=re.MULTILINE)
+    config = config.replace("docs_dir: build/pages", f"docs_dir: {ROOT}/build/pages")
+    (tmp_path / "mkdocs.yml").write_text(config.replace("build/site", f"{tmp_path}/site"))
+    command = [sys.executable, "-m", mkdocs.__name__, "build", "--strict", "--quiet"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-600:]
+    nav = {page for page in re.findall(r": (\S+\.(?:md|ipynb))$", config, re.MULTILINE)}
+    assert nav >= {str(page.relative_to(ROOT)) for page in PAGES}
+    assert (tmp_path / "site/docs/notebooks/first_picture/index.html").is_file()
