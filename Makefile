@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install docs parity demo demo-classifier test fuzz soak lint
+.PHONY: install docs pages parity demo demo-classifier test fuzz soak lint
 
 install: .venv/installed
 
@@ -67,11 +67,13 @@ lint: install
 
 # The documentation as a site, build/site/index.html. Pages keep their places in the tree, and with
 # them the links between them.
-docs: .venv/docs
+docs: .venv/docs pages
+	$(BIN)/mkdocs build --strict --quiet
+
+pages:
 	rm -rf build/pages
 	mkdir -p build/pages
-	cp --parents *.md configs/README.md data/README.md docs/*.md docs/*/* docs/*.png docs/*.py $$(git ls-files 'danceflax/*.py') build/pages
-	$(BIN)/mkdocs build --strict --quiet
+	cp --parents *.md configs/README.md data/README.md docs/*.* docs/*/* $$(git ls-files 'danceflax/*.py') build/pages
 
 .venv/docs: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[dev,docs]'

@@ -12,54 +12,91 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAGES += [ROOT / name for name in ("configs/README.md", "data/README.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+SCRIPTS = "|".join(sorted(path.name for path in ROOT.glob("*.py")))
+# What a page cannot know: a config, a number or the rest of a line that is the reader's; and
+# small.py, a file of the reader's that a page shows.
+OWN = re.compile(r"\.\.\.|small\.py")
 
-# Reads command lines as scripts do, each in a process of its own, for flags are global; without
-# JAX, which no script needs for that.
+# Reads command lines as scripts do, without JAX, which no script needs for that. A script defines
+# its flags once, in a process of its own, for flags are global; each command is read in a copy of
+# that process. Of a part of a command, as sentences have it, only the flags' names are looked up.
 READER = """
-import importlib, json, os, runpy, sys
+import importlib, inspect, json, os, runpy, sys
+from absl import flags
 from danceflax import cli, config_checks
 from danceflax.cli import commands
-from absl import flags
 
-def read(main, doc):
-    cli.parse(sys.argv, main, doc)
+def apart(function, *arguments):
+    sys.stderr.flush()
+    if not (child := os.fork()):
+        status = 2
+        try:
+            function(*arguments)
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        os._exit(1)
+
+def look_up(words, names):
+    for word in words:
+        name = word.removeprefix("--").partition("=")[0].partition(".")[0]
+        if word.startswith("--") and not {name, name.removeprefix("no")} & {*names, "help"}:
+            raise ValueError(f"--{name} is no flag")
+
+def parse(words, main, doc):
+    sys.argv = words
+    cli.parse(words, main, doc)
     if "config" in flags.FLAGS:
         config_checks.check_config(flags.FLAGS.config)
 
-def read_command(doc, table, argv=None):
-    name, *words = sys.argv[1:]
-    if name != "--help":
-        commands.parse_flags(importlib.import_module(table[name]).run, name, words)
+def read(main, doc):
+    for words, whole in todo:
+        print("command:", *words, file=sys.stderr)
+        apart(*(parse, words, main, doc) if whole else (look_up, words[1:], flags.FLAGS))
 
-cli.run, commands.run_commands = read, read_command
-for words in json.load(sys.stdin):
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        sys.argv = words
-        print("command:", *words, file=sys.stderr, flush=True)
-        try:
-            runpy.run_path(words[0], run_name="__main__")
-        except SystemExit as end:
-            os._exit(end.code or 0)
-        except BaseException as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            os._exit(2)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        sys.exit(1)
+def read_commands(doc, table, argv=None):
+    for (_, name, *words), whole in todo:
+        print("command:", name, *words, file=sys.stderr)
+        if name == "--help":
+            continue
+        run = importlib.import_module(table[name]).run
+        if whole and "--help" not in words:
+            apart(commands.parse_flags, run, name, words)
+        else:
+            apart(look_up, words, inspect.signature(run).parameters)
+
+def start(script):
+    sys.argv = [script]
+    runpy.run_path(script, run_name="__main__")
+
+cli.run, commands.run_commands = read, read_commands
+given = json.load(sys.stdin)
+for script in sorted({words[0] for words, _ in given}):
+    todo = [(words, whole) for words, whole in given if words[0] == script]
+    apart(start, script)
 """
 
 
-def find_commands(text: str) -> list[list[str]]:
-    """The words of each indented `python ...` or `make ...` line, without its comment."""
+def find_commands(text: str) -> list[tuple[list[str], bool]]:
+    """The words of each call of a script, and whether it is a whole one: lines of their own,
+    indented or fenced, are; what stands in a sentence, in back quotes, is a part."""
     text = re.sub(r" *\\\n *", " ", text)
-    lines = re.findall(r"^ {4,}(?:\.venv/bin/)?((?:python|make) .*)$", text, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines]
+    fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    indented = "\n".join(re.findall(r"^ {4,}(.*)$", text, re.MULTILINE))
+    line = re.compile(rf"^ *(?:\$ )?(?:\.venv/bin/)?(?:python )?((?:{SCRIPTS}) .*)$", re.MULTILINE)
+    whole = line.findall(f"{indented}\n{fenced}")
+    parts = re.findall(rf"`(?:python )?((?:{SCRIPTS})\s[^`]+)`", text)
+    return [(shlex.split(w, comments=True), True) for w in whole if not OWN.search(w)] + [
+        (part.split(), False) for part in parts if not OWN.search(part)
+    ]
 
 
-def read_commands(commands: list[list[str]]) -> subprocess.CompletedProcess:
+def read_commands(commands: list[tuple[list[str], bool]]) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", READER],
         input=json.dumps(commands),
@@ -69,19 +106,29 @@ def read_commands(commands: list[list[str]]) -> subprocess.CompletedProcess:
     )
 
 
-def all_commands():
-    return [words for page in PAGES for words in find_commands(page.read_text())]
-
-
 def test_scripts_understand_every_command():
-    scripts = [words[1:] for words in all_commands() if words[0] == "python"]
-    assert len(scripts) > 25
-    # Pages write ... for a config of the reader's, and show one (small.py) that is not there;
-    # docs/sweep.py starts another script.
-    own = [w for w in scripts if not re.search(r"=\.\.\.|=small\.py", " ".join(w))]
-    own = [w for w in own if w[0] != "docs/sweep.py"]
-    result = read_commands(own)
+    commands = [found for page in PAGES for found in find_commands(page.read_text())]
+    assert sum(whole for _, whole in commands) > 60 and len(commands) > 70
+    result = read_commands(commands)
     assert result.returncode == 0, result.stderr[-600:]
+
+
+def test_commands_of_every_kind_are_found():
+    page = """
+    $ python evaluate.py --checkpoint=a \\
+        --flip     # mirrored too
+
+```sh
+predict.py --checkpoint=b --input=c --output=d
+```
+With `evaluate.py
+--report` a page, and `train_openpose.py --config=...` is yours.
+"""
+    assert find_commands(page) == [
+        (["evaluate.py", "--checkpoint=a", "--flip"], True),
+        (["predict.py", "--checkpoint=b", "--input=c", "--output=d"], True),
+        (["evaluate.py", "--report"], False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,13 +145,21 @@ def test_scripts_understand_every_command():
     ],
 )
 def test_a_wrong_command_is_found(words, message):
-    result = read_commands([words])
+    result = read_commands([(words, True)])
     assert result.returncode == 1 and message in result.stderr
+
+
+def test_a_wrong_flag_in_a_sentence_is_found():
+    for words in (["evaluate.py", "--repport"], ["prepare_data.py", "split", "--percents"]):
+        result = read_commands([(words, False)])
+        assert result.returncode == 1 and "is no flag" in result.stderr
 
 
 def test_make_targets_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {words[1] for words in all_commands() if words[0] == "make"} <= targets
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?:^ {4,}|`)make ([\w-]+)", text, re.MULTILINE))
+    assert {"demo", "docs"} <= named <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -112,3 +167,20 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not re.match(r"\w+:|#", link):
             assert (page.parent / link.split("#")[0]).exists(), link
+
+
+def test_the_site_is_built(tmp_path):
+    """Without the API's pages, whose docstrings take their time."""
+    mkdocs = pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocs_jupyter")
+    subprocess.run(["make", "pages"], cwd=ROOT, check=True, capture_output=True)
+    config = (ROOT / "mkdocs.yml").read_text()
+    config = re.sub(r"^  - mkdocstrings:\n(?:    .*\n)+", "", config, flags=re.MULTILINE)
+    config = config.replace("docs_dir: build/pages", f"docs_dir: {ROOT}/build/pages")
+    (tmp_path / "mkdocs.yml").write_text(config.replace("build/site", f"{tmp_path}/site"))
+    command = [sys.executable, "-m", mkdocs.__name__, "build", "--strict", "--quiet"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-600:]
+    nav = {page for page in re.findall(r": (\S+\.(?:md|ipynb))$", config, re.MULTILINE)}
+    assert nav >= {str(page.relative_to(ROOT)) for page in PAGES}
+    assert (tmp_path / "site/docs/notebooks/first_picture/index.html").is_file()

