@@ -61,7 +61,7 @@ def project_mocap(count=4, frames=150):
 
 
 @pytest.mark.parametrize(
-    ("smooth", "most_lag", "most_error"), [(savitzky_golay, 0.1, 0.75), (one_euro, 0.5, 1.3)]
+    ("smooth", "most_lag", "most_error"), [(savitzky_golay, 0.1, 0.75), (one_euro, 0.5, 1.4)]
 )
 @pytest.mark.parametrize(
     ("kind", "fps"), [("made", 25.0), ("mocap", 25.0), ("mocap", 12.5)], ids=str
