@@ -4,9 +4,9 @@ python benchmarks/bench_robustness.py --run=runs/folds --output=robustness.png \
     --config.data.root=data/mocap --config.data.fps=25 --config.data.train_split=clips.csv \
     --config.data.group=recording --config.data.folds=5
 
-RUN is the workdir of a cross-validation with these fields. Every clip is spoilt and then judged by
-the network that has not seen its recording. Mean class accuracy of all windows, as a table and as
-curves.
+RUN is the workdir of a cross-validation with these fields. Every clip, or config.eval.limit of each
+fold, is spoilt and then judged by the network that has not seen its recording. Mean class accuracy
+of all windows, as a table and as curves.
 """
 
 import functools
@@ -17,17 +17,19 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from configs import sequence
-from danceflax.dance.crossvalidate import make_judge, summarise
+from danceflax.dance.crossvalidate import make_judge
+from danceflax.dance.evaluate import measure
 from danceflax.dance.inputs import open_people
 from danceflax.dance.sequences.body import make_body
 from danceflax.data.folds import split_folds
-from danceflax.data.sources import open_clips
+from danceflax.data.sources import Subset, open_clips
 
 CONFIG = config_flags.DEFINE_config_dict("config", sequence.get_config())
 RUN = flags.DEFINE_string("run", None, "workdir of a cross-validation", required=True)
 OUTPUT = flags.DEFINE_string("output", "robustness.png", "the picture")
+WHOLE = "as they are", 0.0
 TORSO = 60.0  # pixels: what noise is said for
-SHARES, NOISES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+SHARES, NOISES = (0.1, 0.2, 0.3, 0.4, 0.5), (2.0, 4.0, 6.0, 8.0, 10.0)
 
 
 def lose_joints(people, times, rng, share):
@@ -74,7 +76,7 @@ class Spoilt:
 
 
 def make_trials(body):
-    """{title: {level: spoil(people, times, rng)}}"""
+    """{(title, level): spoil(people, times, rng)}; what is spoilt at level 0 is nothing."""
     move = functools.partial(move_joints, body=body)
     curves = {
         "joints lost, one by one": (lose_joints, "share", SHARES),
@@ -83,35 +85,43 @@ def make_trials(body):
         "noise, px at a torso of 60": (move, "pixels", NOISES),
     }
     trials = {
-        title: {level: functools.partial(spoil, **{name: level}) for level in levels}
+        (title, level): functools.partial(spoil, **{name: level})
         for title, (spoil, name, levels) in curves.items()
+        for level in levels
     }
-    rates = {f"{k}": functools.partial(halve_rate, known=k == "known") for k in ("known", "not")}
-    return trials | {"half the frame rate": rates}
+    trials[WHOLE] = lambda people, times, rng: (people, times)
+    trials["half the frame rate", "known"] = functools.partial(halve_rate, known=True)
+    trials["half the frame rate", "taken for whole"] = functools.partial(halve_rate, known=False)
+    return trials
 
 
-def measure(config, trials):
-    """{title: {level: mean class accuracy}} over all folds."""
-    clips = open_people(open_clips(config.data, config.data.train_split), config.streams)
-    answers = {(title, level): [] for title, levels in trials.items() for level in levels}
-    groups = []
+def find_accuracies(config, clips, trials):
+    """{(title, level): mean class accuracy} over all folds."""
+    answers = {trial: [] for trial in trials}
     for fold in range(config.data.folds):
         config.data.fold = fold
         _, val = split_folds(clips, config.data)
-        judge, names = make_judge(f"{RUN.value}/fold{fold}", config)
-        groups += val.groups
-        for title, level in answers:
-            answers[title, level].append(judge(Spoilt(val, trials[title][level])))
-    found = {title: {} for title in trials}
-    for (title, level), of_folds in answers.items():
-        figures = summarise(of_folds, groups, names)
-        found[title][level] = figures["metrics"]["mean_class_accuracy"]
+        val = Subset(val, config.eval.limit)
+        judge, _ = make_judge(f"{RUN.value}/fold{fold}", config)
+        for trial, spoil in trials.items():
+            answers[trial].append(judge(Spoilt(val, spoil)))
+    found = {}
+    for trial, of_folds in answers.items():
+        views = [answer.probabilities for answer in of_folds]
+        labels = [np.repeat(a.labels, a.probabilities.shape[1]) for a in of_folds]
+        windows = np.concatenate([view.reshape(-1, view.shape[-1]) for view in views])
+        found[trial] = measure(windows, np.concatenate(labels))["mean_class_accuracy"]
     return found
 
 
 def draw(found, path):
     """The curves, one a panel."""
-    curves = {title: levels for title, levels in found.items() if len(levels) > 2}
+    titles = dict.fromkeys(title for title, level in found if level and not isinstance(level, str))
+    curves = {
+        title: {0.0: found[WHOLE]}
+        | {of: value for (name, of), value in found.items() if name == title}
+        for title in titles
+    }
     figure = matplotlib.figure.Figure(figsize=(3 * len(curves), 2.8), layout="constrained")
     for axes, (title, levels) in zip(figure.subplots(1, len(curves), sharey=True), curves.items()):  # noqa: B905
         axes.plot(list(levels), list(levels.values()), "o-")
@@ -124,9 +134,9 @@ def draw(found, path):
 def main(_):
     config = CONFIG.value
     clips = open_people(open_clips(config.data, config.data.train_split), config.streams)
-    found = measure(config, make_trials(make_body(clips.skeleton)))
-    for title, levels in found.items():
-        print(title, " ".join(f"{level}: {value:.3f}" for level, value in levels.items()))
+    found = find_accuracies(config, clips, make_trials(make_body(clips.skeleton)))
+    for (title, level), accuracy in found.items():
+        print(f"{title} {level}: {accuracy:.3f}")
     draw(found, OUTPUT.value)
 
 

@@ -31,7 +31,7 @@ LEAST_SIDED = 4  # left and right joints that two frames share, to tell which is
 WINDOW, ORDER, LEAST_WINDOW = 0.28, 2, 5
 # One-Euro (Casiez, Roussel, Vogel: CHI 2012): the cut-off in Hz of a joint at rest, by how many Hz
 # it rises for each of the person's sizes a second, and the cut-off of that speed.
-CUTOFF, SLOPE, SPEED_CUTOFF = 1.5, 6.0, 2.0
+CUTOFF, SLOPE, SPEED_CUTOFF = 0.6, 5.0, 2.0
 
 Track = Float[np.ndarray, "T J 3"]
 Times = Float[np.ndarray, " T"]
