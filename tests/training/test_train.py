@@ -18,7 +18,7 @@ import toy_task
 from conftest import small_disk
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, digests, loop, lost, train
+from danceflax.training import checkpoints, digests, loop, lost, replay, train
 from danceflax.training.lock import hold
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -259,3 +259,13 @@ def test_a_step_that_is_not_finite_is_kept_and_can_be_repeated(tmp_path):
     (folder / "batch.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"is damaged: batch\.npz is damaged"):
         train.replay_step(config, folder, toy_task.make_task)
+
+
+def test_only_so_many_steps_that_are_not_finite_are_kept(tmp_path):
+    for number in range(replay.MOST):
+        (tmp_path / replay.FOLDER / str(number)).mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=r"step \d+ is nan.*holds 3 such steps, and no more are kept"
+    ):
+        run(tmp_path, toy__nan_at=7)
+    assert len(list((tmp_path / replay.FOLDER).iterdir())) == replay.MOST
