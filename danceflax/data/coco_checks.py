@@ -18,6 +18,7 @@ from danceflax.data.keypoint_files import MAX_COORDINATE
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import MAX_PIXELS
 
+MAX_NAME = 500  # characters of a file_name; file systems allow 255 for each folder
 MAX_POINTS = 20_000  # of a polygon; the largest of COCO has some hundreds
 FAR = 1  # pictures beside the picture in which a polygon may still have a corner
 
@@ -93,6 +94,8 @@ def _find_image_fault(image):
         return "has an id that is neither a text nor a whole number of 64 bits"
     if not isinstance(image.get("file_name"), str):
         return "has no file_name"
+    if len(image["file_name"]) > MAX_NAME:
+        return f"has a file_name of more than {MAX_NAME} characters"
     size = (image.get("height"), image.get("width"))
     if None in size:
         return None

@@ -204,8 +204,10 @@ def test_a_full_disk_neither_hangs_nor_ends_a_training_before_its_last_step(tmp_
             run(disk / "run", toy__size=300_000, batch_size=2, **changes | {"save_patience": 1})
 
 
-def test_nothing_is_compiled_or_carried_over_unasked_after_the_first_steps(tmp_path, monkeypatch):
-    compiled, counts = [], {}
+def test_nothing_is_compiled_or_carried_over_unasked_or_held_after_the_first_steps(
+    tmp_path, monkeypatch
+):
+    compiled, counts, held = [], {}, []
 
     def count(event, _, **about):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -213,6 +215,7 @@ def test_nothing_is_compiled_or_carried_over_unasked_after_the_first_steps(tmp_p
 
     def scalars(self, step, split, values, shown=None):
         counts[step, split] = len(compiled)
+        held.append(len(jax.live_arrays()))
 
     def guarded(*args, **options):
         with jax.transfer_guard("disallow"):
@@ -227,6 +230,7 @@ def test_nothing_is_compiled_or_carried_over_unasked_after_the_first_steps(tmp_p
         jax.monitoring.unregister_event_duration_listener(count)
     assert len(counts) == 36 and counts[1, "train"] > 0
     assert set(counts.values()) == {counts[1, "train"]}
+    assert max(held) < 2 * held[0]  # a save that is under way holds the state once more
 
 
 def test_metrics_are_whole_lines(tmp_path):
