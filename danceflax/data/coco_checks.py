@@ -185,7 +185,9 @@ def _is_number(value):
 
 
 def _is_id(value):
-    return (isinstance(value, str) and len(value) <= MAX_NAME) or (_is_whole(value) and abs(value) < 1 << 63)
+    if isinstance(value, str):
+        return len(value) <= MAX_NAME
+    return _is_whole(value) and abs(value) < 1 << 63
 
 
 def _is_whole(value):
