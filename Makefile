@@ -55,7 +55,7 @@ test: parity
 
 # Mutated files for every reader, a minute each.
 fuzz: install
-	FUZZ_SECONDS=60 $(BIN)/pytest tests/fuzz
+	FUZZ_SECONDS=60 $(BIN)/pytest --capture=no tests/fuzz
 
 # Trainings killed 200 times at random moments, with full, read-only and vanished disks (as root).
 soak: install

@@ -4,7 +4,7 @@ FOLDER/<key>/features.npy   float16 [N, V, t, h, w, C], V versions of each clip
 FOLDER/<key>/clips.json     label, weight and name of each
 
 The key digests whatever the features depend on, so that a cache is never believed for another
-checkpoint, config or split.
+checkpoint, config or split. A training's own folder holds those that it reads, and no others.
 """
 
 import functools
@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -24,6 +25,7 @@ from ml_collections import ConfigDict
 
 from danceflax.dance.evaluate import over_views
 from danceflax.dance.inputs import Classifier, make_augment, make_prepare, make_view
+from danceflax.io.console import console
 from danceflax.io.files import remove_leftovers, write_folder, write_json
 from danceflax.models.streams import StreamClassifier
 from danceflax.training import devices
@@ -130,9 +132,7 @@ def write_features(
         for batch, names in batches():
             features = compute(batch)
             if array is None:
-                array = np.lib.format.open_memmap(
-                    partial / "features.npy", "w+", np.float16, (count, *features.shape[1:])
-                )
+                array = _reserve(partial / "features.npy", (count, *features.shape[1:]))
             for n in np.flatnonzero(batch["weight"]):
                 array[len(clips)] = features[n]
                 label = int(batch["label"][n])
@@ -140,6 +140,15 @@ def write_features(
         array.flush()
         write_json(partial / "clips.json", clips)
     return FeatureSource(path)
+
+
+def _reserve(path, shape):
+    """A new file of float16 as an array. Its room on the disk is taken at once: what is written
+    later to an array that the disk cannot hold ends the process. Raises OSError: there is none."""
+    array = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+    return array
 
 
 def make_features(prepare: Callable, model: nn.Module) -> Callable:
@@ -197,15 +206,33 @@ def cache_features(
     described = (classifier.inputs, config.augment.to_dict(), config.data.to_dict())
     settings = [*described, config.seed, config.cache.views]
 
-    def compute(source, transform):
+    def find_key(source, transform):
         names = [source[i]["name"] for i in range(len(source))]
+        return digest([*settings, transform is versions, names], still)
+
+    def compute(key, source, transform):
         return write_features(
-            config.cache.folder or f"{workdir}/features",
-            digest([*settings, transform is versions, names], still),
+            folder,
+            key,
             lambda: read(source, transform, config.eval.batch_size, training=False),
             functools.partial(run, replicated),
             len(source),
         )
 
-    train, val = sources
-    return compute(train, versions), compute(val, make_view(classifier))
+    folder = pathlib.Path(config.cache.folder or f"{workdir}/features")
+    both = list(zip(sources, (versions, make_view(classifier)), strict=True))
+    keys = [find_key(*what) for what in both]
+    if not config.cache.folder:
+        remove_others(folder, keys)
+    train, val = (compute(key, *what) for key, what in zip(keys, both, strict=True))
+    return train, val
+
+
+def remove_others(folder: pathlib.Path, keys: Sequence[str]) -> None:
+    """Removes a training's caches but those of these keys; a line says so."""
+    paths = [path.parent for path in folder.glob("*/clips.json") if path.parent.name not in keys]
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+    if paths:
+        names = ", ".join(sorted(path.name for path in paths))
+        console.print(f"{folder}: removed, for they are of other weights or settings: {names}")

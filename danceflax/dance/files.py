@@ -155,6 +155,7 @@ def _name_videos(
             listed = ", ".join(f"{item['label']} {item['probability']:.3f}" for item in best)
             console.print(f"{path.name}: {listed}" + (f" ({', '.join(each)})" if each else ""))
             rows.append([str(path), *(value for item in best for value in item.values())])
+    remove_leftovers(output)  # of a cluster's worker that was killed
     if len(videos) > 1 or table:
         columns = [f"{key}{k}" for k in range(1, count + 1) for key in ("label", "probability")]
         write_csv(output / "classes.csv", [["input", *columns], *rows])

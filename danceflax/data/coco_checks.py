@@ -18,6 +18,7 @@ from danceflax.data.keypoint_files import MAX_COORDINATE
 from danceflax.errors import BadSampleError, UserError
 from danceflax.io.images import MAX_PIXELS
 
+MAX_NAME = 500  # characters of an id or file_name; file systems allow 255 for each folder
 MAX_POINTS = 20_000  # of a polygon; the largest of COCO has some hundreds
 FAR = 1  # pictures beside the picture in which a polygon may still have a corner
 
@@ -90,9 +91,11 @@ def decode_mask(
 
 def _find_image_fault(image):
     if not _is_id(image.get("id")):
-        return "has an id that is neither a text nor a whole number of 64 bits"
+        return "has an id that is neither a short text nor a whole number of 64 bits"
     if not isinstance(image.get("file_name"), str):
         return "has no file_name"
+    if len(image["file_name"]) > MAX_NAME:
+        return f"has a file_name of more than {MAX_NAME} characters"
     size = (image.get("height"), image.get("width"))
     if None in size:
         return None
@@ -182,7 +185,9 @@ def _is_number(value):
 
 
 def _is_id(value):
-    return isinstance(value, str) or (_is_whole(value) and abs(value) < 1 << 63)
+    if isinstance(value, str):
+        return len(value) <= MAX_NAME
+    return _is_whole(value) and abs(value) < 1 << 63
 
 
 def _is_whole(value):

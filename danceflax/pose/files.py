@@ -105,6 +105,7 @@ class PeopleFiles:
                 results += found.results
                 faults += found.faults
                 print_faults(found.lost, "lost")
+        remove_leftovers(self.output, deep=True)  # of a cluster's worker that was killed
         if self.coco_ids is not None:
             write_json(self.output / "coco_results.json", results)
         done = len(inputs) - len(faults)

@@ -57,11 +57,13 @@ def run(
     """
     folder, files = find_folder(root, FRAME_FOLDERS), open_index(root).files
     tasks = plan_flow(root, folder, files, method, short_side)
-    remove_leftovers(pathlib.Path(root, "flow"), deep=True)
+    output = pathlib.Path(root, "flow")
+    remove_leftovers(output, deep=True)
     if method == "tvl1" and not scheduler:
         workers = workers or 1
     with show_progress("computing flow", "clips") as progress:
         results = list(run_tasks(compute_clip, tasks, workers, progress, scheduler))
+    remove_leftovers(output, deep=True)  # of a cluster's worker that was killed
     console.print(f"{root}/flow: {sum(count for count, _ in results):,} files written")
     return print_faults(message for _, messages in results for message in messages)
 

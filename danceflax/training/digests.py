@@ -15,10 +15,11 @@ import tempfile
 
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
-from danceflax.io.files import sha256, write_text
+from danceflax.io.files import read_bytes, sha256, write_text
 
 NAME = "SHA256SUMS"
 FOLDER = "checkpoints"  # of a training's workdir
+MAX_BYTES = 10_000_000  # of SHA256SUMS; a line has some 110
 ASIDE = "damaged"  # beside it: checkpoints that were found damaged
 # What orbax writes after the digests, as it gives a checkpoint its name.
 _LATER = {"_CHECKPOINT_METADATA", "commit_success.txt"}
@@ -35,7 +36,7 @@ def find_damage(folder: str | os.PathLike) -> str | None:
     """What is wrong with a checkpoint's files, with a count of the rest; None if all are whole."""
     folder = pathlib.Path(folder)
     try:
-        text = (folder / NAME).read_text()
+        text = read_bytes(folder / NAME, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError):
         empty = folder.is_dir() and not any(folder.iterdir())
         return "it is empty" if empty else f"it has no {NAME}: it never was whole, or is of 0.1"
@@ -45,14 +46,15 @@ def find_damage(folder: str | os.PathLike) -> str | None:
     damage = [found for line in lines if (found := _compare(folder, line[2], line[1]))]
     if not damage:
         return None
-    return damage[0] + (f" ({len(damage) - 1} more)" if len(damage) > 1 else "")
+    return damage[0][:200] + (f" ({len(damage) - 1} more)" if len(damage) > 1 else "")
 
 
 def list_steps(folder: str | os.PathLike) -> list[int]:
     """The steps of a folder of checkpoints, whole or not, the newest first."""
     folder = pathlib.Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted((int(name) for name in names if re.fullmatch(r"\d{1,18}", name)), reverse=True)
+    steps = [int(name) for name in names if re.fullmatch(r"0|[1-9]\d{0,17}", name)]
+    return sorted(steps, reverse=True)
 
 
 def find_whole(folder: pathlib.Path) -> int | None:

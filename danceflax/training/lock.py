@@ -33,7 +33,7 @@ def hold(workdir: str | os.PathLike) -> Iterator[None]:
         file = open(path, "a+")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise UserError(
-            f"{workdir}: cannot be written: {error.strerror}; name another --workdir"
+            f"{workdir}: cannot be written: {error.strerror or error}; name another --workdir"
         ) from None
     with file:
         try:

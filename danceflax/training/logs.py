@@ -106,7 +106,7 @@ def _drop_after(path, step):
     def is_kept(line):
         try:
             return json.loads(line)["step"] <= step
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return False
 
     if path.exists():

@@ -17,6 +17,7 @@ from danceflax.training.states import read_state, write_state
 from danceflax.training.step import TrainState
 
 FOLDER = "nonfinite"  # of the workdir
+MOST = 3  # steps that are kept there: each takes the room of a checkpoint
 
 
 def keep_step(
@@ -33,11 +34,13 @@ def keep_step(
       The folder; one that is there stays.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: it cannot be written, or there are `MOST` already.
     """
     path = pathlib.Path(workdir).absolute() / FOLDER / str(number)
     if path.exists():
         return path
+    if len(digests.list_steps(path.parent)) >= MOST:
+        raise UserError(f"{path.parent} holds {MOST} such steps, and no more are kept")
     state = jax.device_get(state).replace(step=np.int32(number - 1))
     with write_state(path, state, description) as folder:
         np.savez(folder / "batch.npz", **batch)

@@ -20,7 +20,7 @@ from orbax.checkpoint import checkpoint_managers
 from danceflax.errors import UserError
 from danceflax.io.console import console, errors
 from danceflax.training import devices, digests
-from danceflax.training.states import compare, list_items, read_state, save_elsewhere
+from danceflax.training.states import compare, list_items, read_state, reading, save_elsewhere
 from danceflax.training.step import TrainState
 
 STRAGGLERS = 1.0  # seconds that orbax may go on with the other files of a save that has failed
@@ -60,7 +60,8 @@ class Saver:
         self.step = devices.ask_first(functools.partial(digests.find_whole, self.folder))
         self._manager = None
         if jax.process_index() == 0:
-            self._manager = _open_manager(self.folder, keep, self._seal)
+            with reading(self.folder):
+                self._manager = _open_manager(self.folder, keep, self._seal)
 
     def restore(self, state: TrainState) -> TrainState | None:
         """The latest whole state, as numpy arrays, or None when nothing is saved.
@@ -202,7 +203,8 @@ def resume(
 
 def _open_manager(folder, keep, seal):
     def score(metrics):
-        return metrics.get("score", -np.inf)
+        found = metrics.get("score") if isinstance(metrics, dict) else None
+        return found if isinstance(found, float) else -np.inf
 
     latest, best = checkpoint_managers.LatestN(keep), checkpoint_managers.BestN(
         get_metric_fn=score, reverse=False, n=1

@@ -29,9 +29,14 @@ def compare(folder: pathlib.Path, description: Mapping[str, Any]) -> list[str]:
       description: what this training would save.
 
     Raises:
-      UserError: it is of another model.
+      UserError: it is of another model, or no checkpoint of a training.
     """
-    saved = json.loads((folder / "config" / "metadata").read_text())
+    with reading(folder):
+        saved = json.loads((folder / "config" / "metadata").read_text())
+        return _compare(folder, saved, description)
+
+
+def _compare(folder, saved, description):
     for key in MUST_FIT:
         old, new = saved.get(key), description.get(key)
         if _plain(old) != _plain(new):
@@ -46,10 +51,11 @@ def read_state(folder: pathlib.Path, state: TrainState) -> TrainState:
     """The state that a checkpoint holds, as numpy arrays, in the structure of a fresh one.
 
     Raises:
-      UserError: it is of another network or another optimizer.
+      UserError: it is of another network or another optimizer, or no checkpoint of a training.
     """
-    model = _read_tree(folder / "model", state.variables)
-    training = _read_tree(folder / "training", split_state(state)["training"])
+    with reading(folder):
+        model = _read_tree(folder / "model", state.variables)
+        training = _read_tree(folder / "training", split_state(state)["training"])
     return state.replace(
         step=training["step"],
         params=training.get("params", model["params"]),
@@ -57,6 +63,19 @@ def read_state(folder: pathlib.Path, state: TrainState) -> TrainState:
         opt_state=training["opt_state"],
         average=None if state.average is None else model["params"],
     )
+
+
+@contextlib.contextmanager
+def reading(folder: pathlib.Path) -> Iterator[None]:
+    """A context that says in a line what is wrong with files that are whole, but others than
+    expected. Raises UserError: they are."""
+    try:
+        yield
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{folder}: whole, but no checkpoint of a training ({reason}); use another --workdir"
+        ) from None
 
 
 def split_state(state: TrainState) -> dict[str, Any]:

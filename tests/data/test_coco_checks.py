@@ -94,6 +94,11 @@ def test_no_name_leads_out_of_the_folder(name, tmp_path):
         source[0]
 
 
+def test_a_name_without_end_is_refused(tmp_path):
+    with pytest.raises(UserError, match="image 7 has a file_name of more than 500 characters"):
+        open_set(tmp_path, image={"file_name": "9" * 5000})
+
+
 def test_a_link_in_the_folder_may(tmp_path):
     source = open_set(tmp_path, image={"file_name": "link.png"})
     os.symlink(tmp_path / "images" / "a.png", tmp_path / "images" / "link.png")

@@ -188,3 +188,5 @@ def test_a_mutated_file_is_read_or_refused_in_a_line(name, tmp_path):
             raise AssertionError(f"mutation {number} of {name}: {error!r}") from error
         assert time.monotonic() - begun < SLOW, number
         number += 1
+    if SECONDS:
+        print(f"{name}: {number:,} files")

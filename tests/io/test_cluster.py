@@ -1,21 +1,30 @@
 """Tasks on a Dask cluster: two worker processes on this machine."""
 
+import functools
+import itertools
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
+import uuid
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_video, random_variables
 
+from configs import frames, sequence
+from danceflax.api import share_predictor
 from danceflax.cli.commands import run_commands
+from danceflax.dance import classifiers
+from danceflax.dance import files as dance_files
 from danceflax.io import cluster as cluster_module
 from danceflax.io.images import write_image
 from danceflax.models.registry import create_model
+from danceflax.pose.openpose_json import write_people
 from danceflax.skeleton import COCO18
 from danceflax.training.checkpoints import save_model
 
@@ -24,6 +33,7 @@ distributed = pytest.importorskip("distributed", reason="the extra danceflax[clu
 ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {"frames": "danceflax.prepare.frames"}
 VIDEOS, FRAMES = 6, 200
+NAMES = ["tango", "waltz"]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +69,8 @@ def start(cluster, folder, root):
     return process
 
 
-def wait_for(holds):
-    deadline = time.monotonic() + 30
+def wait_for(holds, seconds=30):
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -161,3 +171,44 @@ def test_predict_writes_the_same_files(cluster, tmp_path):
         assert done.returncode == 0, done.stderr
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
     assert len(read_files(tmp_path / "here")) == 2 * (3 + 1) + 2 * 2 + 1
+
+
+@pytest.fixture
+def classifier(request, tmp_path):
+    """(a function of dance.files, a predictor of random weights for it to open, videos) by name."""
+    by_frames = request.param == "name_dances"
+    config = frames.get_config("rgb,demo") if by_frames else sequence.get_config()
+    config.model.channels = (8, 8, 8, 8) if by_frames else (8,)
+    config.clip.frames = 1 if by_frames else 32
+    model, variables = classifiers.create(config, NAMES)
+    save_model(tmp_path / "net", variables, classifiers.describe(model, NAMES))
+    videos = [make_video(tmp_path / "in" / f"{i}.mp4", 40, size=(64, 64)) for i in range(4)]
+    people = np.random.default_rng(0).uniform(5, 60, (1, 25, 3)).astype(np.float32)
+    for video, frame in itertools.product([] if by_frames else videos, range(40)):
+        write_people(video.with_name(f"{video.stem}_{frame:012d}_keypoints.json"), people)
+    keypoints = None if by_frames else str(tmp_path / "in")
+    opened = functools.partial(
+        share_predictor, uuid.uuid4().hex, str(tmp_path / "net"), keypoints=keypoints
+    )
+    return getattr(dance_files, request.param), opened, videos
+
+
+@pytest.mark.parametrize("classifier", ["name_dances", "name_dancers"], indirect=True)
+def test_classifiers_write_the_same_files_though_a_worker_is_killed(cluster, classifier, tmp_path):
+    name, opened, videos = classifier
+    assert name(opened, NAMES, videos, tmp_path / "here") == []
+    workers = [nanny.pid for nanny in cluster.workers.values()]
+
+    def kill():
+        wait_for(lambda: any((tmp_path / "there").glob(".*.partial.mp4")), 90)
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    address = cluster.scheduler_address
+    assert name(opened, NAMES, videos, tmp_path / "there", scheduler=address) == []
+    killer.join()
+    assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
+    each = {"name_dances": 2, "name_dancers": 4}[name.__name__]
+    assert len(read_files(tmp_path / "here")) == 1 + each * len(videos)
+    wait_for(lambda: all(n.pid not in (None, workers[0]) for n in cluster.workers.values()), 60)

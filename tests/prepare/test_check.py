@@ -38,7 +38,7 @@ def bad_root(tmp_path):
     size = whole.index(b"\xff\xc0") + 5
     frames[4].write_bytes(whole[:size] + b"\x75\x30\x75\x30" + whole[size + 4 :])
     points[5].unlink()
-    points[6].write_text('{"frames": 3}')
+    points[6].write_text(letsdance_json(np.full((1, 17, 2), 1e38)))
     points[7].write_text("[[")
     far = np.random.default_rng(0).uniform(300, 900, (1, 17, 2))
     points[8].write_text(letsdance_json(far))

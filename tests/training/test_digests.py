@@ -70,7 +70,12 @@ def garble_digests(step):
     (step / digests.NAME).write_bytes(b"\xff\x00")
 
 
+def name_at_length(step):
+    (step / digests.NAME).write_text(f"{'0' * 64}  {'a' * 10**5}\n")
+
+
 DAMAGES = {
+    name_at_length: "a{200}",
     empty: "it is empty",
     truncate: "model/d/.* is damaged",
     lose: "training/d/.* is missing",
@@ -85,7 +90,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_used(damage, wo
     assert restored_step(workdir) == 2
     said = capfd.readouterr().err
     assert re.match(f"checkpoint 3 is damaged: {DAMAGES[damage]}.*; it lies in ", said)
-    assert said.count("\n") == 1
+    assert said.count("\n") == 1 and len(said) < 700
     assert (workdir / "damaged" / "3").is_dir()
     assert digests.list_steps(workdir / "checkpoints") == [2, 1]
     # The same step can be written again, and be damaged again.
@@ -131,6 +136,12 @@ def test_nothing_whole_is_said_and_nothing_moved(workdir):
     with pytest.raises(UserError, match=r"no checkpoint is whole \(3: model.*; 2: .*; 1: "):
         Saver(workdir, DESCRIPTION)
     assert digests.list_steps(workdir / "checkpoints") == [3, 2, 1]
+
+
+def test_what_is_not_named_as_a_step_is_none(workdir):
+    for name in ("0009", "9x", "9" * 19):
+        shutil.copytree(workdir / "checkpoints" / "3", workdir / "checkpoints" / name)
+    assert restored_step(workdir) == 3
 
 
 def test_what_a_kill_left_is_removed(workdir):

@@ -58,7 +58,7 @@ def test_a_cut_line_and_later_ones_go_when_a_training_goes_on(tmp_path):
         for step in range(1, 6):
             report.scalars(step, "train", {"loss": 1.0})
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(path.read_bytes()[:-20] + b"\xff\n[]\n3\n")
+    path.write_bytes(path.read_bytes()[:-20] + b"\xff\n[]\n3\n" + b"[" * 100_000)
     with Report(tmp_path, 9, 3, 4) as report:
         report.scalars(4, "train", {"loss": 1.0})
     assert [line["step"] for line in read_lines(tmp_path)] == [1, 2, 3, 4]

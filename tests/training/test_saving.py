@@ -1,5 +1,6 @@
 """Checkpoints go on with any number of devices and processes, and survive a full disk."""
 
+import json
 import os
 import pathlib
 import socket
@@ -68,6 +69,26 @@ def test_any_number_of_devices_and_processes_goes_on(tmp_path):
     save_and_restore(tmp_path, "end", "four", "two", "pair")
 
 
+def test_devices_that_are_absent_here_do_not_matter(tmp_path):
+    """A checkpoint that says it was saved on eight devices, or on a GPU."""
+    mesh = {"sharding_type": "NamedSharding", "shape": [8], "axis_names": ["batch"]} | {
+        "axis_types": ["AxisType.Auto"], "partition_spec": [],
+        "device_mesh": {"mesh": [{"id": 1000 + k} for k in range(8)]},
+    }  # fmt: skip
+    gpu = {"sharding_type": "SingleDeviceSharding", "device_str": "cuda:0"}
+    expected = jax.tree.map(np.asarray, make_state(5, seed=0))
+    with Saver(tmp_path, DESCRIPTION) as saver:
+        saver.save(devices.replicate(expected))
+    step = saver.folder / "5"
+    for sharding in (mesh, gpu):
+        for file in step.glob("*/_sharding"):
+            keys = json.loads(file.read_text())
+            file.write_text(json.dumps(dict.fromkeys(keys, json.dumps(sharding))))
+        digests.write_digests(step)
+        _, state = resume(tmp_path, make_state(), DESCRIPTION)
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), expected)
+
+
 def test_other_settings_are_allowed_and_printed(tmp_path, capfd):
     with Saver(tmp_path, DESCRIPTION) as saver:
         saver.save(make_state(5))
@@ -82,6 +103,36 @@ def test_other_settings_are_allowed_and_printed(tmp_path, capfd):
     for state in (make_state(size=999), create_state(make_state().variables, optax.sgd(1.0))):
         with pytest.raises(UserError, match="does not fit this config's optimizer or network: for"):
             Saver(tmp_path, DESCRIPTION).restore(state)
+
+
+MALFORMED = {
+    "config/metadata": ["[]", "[" * 10**5, '{"model": {"name": "toy"}, "training": [1]}'],
+    "model/_METADATA": ['{"tree_metadata": {}}', "[["],
+    "training/_METADATA": ["", '{"tree_metadata": 3}'],
+    "metrics/metrics": ['"x', '[{"score": 1}]'],
+}
+
+
+def test_files_that_are_whole_and_no_checkpoint_are_a_line(tmp_path):
+    """With digests that fit: not damaged, but made or edited by others."""
+    with Saver(tmp_path, DESCRIPTION) as saver:
+        saver.save(make_state(5))
+    step = saver.folder / "5"
+    for file, texts in MALFORMED.items():
+        before = (step / file).read_bytes()
+        for text in texts:
+            (step / file).write_text(text)
+            digests.write_digests(step)
+            try:
+                resume(tmp_path, make_state(), DESCRIPTION)
+            except UserError as error:
+                assert "whole, but no checkpoint of a training (" in str(error)
+                assert "\n" not in str(error) and len(str(error)) < 600
+            else:
+                assert file == "metrics/metrics"  # without figures a step is no best one
+        (step / file).write_bytes(before)
+    digests.write_digests(step)
+    assert int(resume(tmp_path, make_state(), DESCRIPTION)[1].step) == 5
 
 
 def test_a_full_disk_is_survived(tmp_path, capfd):
