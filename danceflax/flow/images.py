@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 CUBIC = -0.75  # OpenCV's parameter of Keys' kernel
@@ -51,13 +52,14 @@ def sample(layers: Float[Array, "N h w"], flow: Float[Array, "2 h w"]) -> Float[
     padded = jnp.pad(layers, ((0, 0), (rim + 1, rim + 2), (rim + 1, rim + 2)))
     stride = padded.shape[2]
     first = (top.astype(jnp.int32) + rim) * stride + left.astype(jnp.int32) + rim
-    pixels = jnp.moveaxis(padded.reshape(len(layers), -1), 0, -1)
+    # Without the barriers XLA makes the layers again for each pixel read, and this for each use.
+    pixels = lax.optimization_barrier(jnp.moveaxis(padded.reshape(len(layers), -1), 0, -1))
     across, down = _cubic_weights(x - left), _cubic_weights(y - top)
     total = 0.0
     for j in range(4):
         line = sum(across[i][..., None] * pixels[first + (j * stride + i)] for i in range(4))
         total += down[j][..., None] * line
-    return jnp.moveaxis(total, -1, 0)
+    return lax.optimization_barrier(jnp.moveaxis(total, -1, 0))
 
 
 def _cubic_weights(t):
