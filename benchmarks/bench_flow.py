@@ -9,7 +9,6 @@ many threads as prepare_data.py flow, one batch each.
 
 import os
 
-import cv2
 import numpy as np
 from harness import Child, compare, run_figure
 
@@ -39,7 +38,7 @@ def make_frames(count, size):
     option = {"borderMode": cv2.BORDER_REFLECT}
     return [cv2.warpAffine(picture, turn, (size, size), **option) for turn in turns]
 '''
-exec(FRAMES)
+exec(FRAMES)  # both run the same text
 
 
 def measure(rounds):
