@@ -10,39 +10,29 @@ many threads as prepare_data.py flow, one batch each.
 import os
 
 import numpy as np
-from harness import Child, compare, run_figure
+from harness import ROOT, Child, compare, run_figure
+from moving import make_frames
 
 from danceflax.data.flow import compute_flows
 from danceflax.io.pipeline import map_ahead
 
 PAIRS, SIZE = 8, 224
 
-PEER = """
-import cv2, sys
-import numpy as np
-FRAMES
+PEER = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+import cv2
+from moving import make_frames
 method = cv2.optflow.DualTVL1OpticalFlow_create()
-frames = make_frames(PAIRS, SIZE)
+frames = make_frames({PAIRS} + 1, {SIZE})
 def run():
     for a, b in zip(frames, frames[1:]):
         method.calc(a, b, None)
 """
 
-FRAMES = '''
-def make_frames(count, size):
-    """Grey frames: a textured picture that turns and grows a little from one to the next."""
-    noise = np.random.default_rng(0).integers(0, 255, (size, size), np.uint8)
-    picture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
-    middle = (size / 2, size / 2)
-    turns = [cv2.getRotationMatrix2D(middle, 1.5 * i, 1.01**i) for i in range(count + 1)]
-    option = {"borderMode": cv2.BORDER_REFLECT}
-    return [cv2.warpAffine(picture, turn, (size, size), **option) for turn in turns]
-'''
-exec(FRAMES)  # both run the same text
-
 
 def measure(rounds):
-    frames = np.stack(make_frames(PAIRS, SIZE))  # noqa: F821
+    frames = np.stack(make_frames(PAIRS + 1, SIZE))
     halves = np.array_split(np.arange(PAIRS), 2)
 
     def ours():
@@ -51,8 +41,7 @@ def measure(rounds):
     python = os.environ.get("DANCEFLAX_CONTRIB_PYTHON")
     if not python:
         raise SystemExit("DANCEFLAX_CONTRIB_PYTHON: a Python with opencv-contrib is needed")
-    code = PEER.replace("FRAMES", FRAMES).replace("PAIRS", str(PAIRS)).replace("SIZE", str(SIZE))
-    peer = Child(python, code)
+    peer = Child(python, PEER)
     try:
         work = f"TV-L1 flow of {PAIRS} pairs of {SIZE}x{SIZE}"
         return compare(work, ours, {"OpenCV contrib": peer}, rounds)

@@ -97,7 +97,7 @@ def measure(rounds):
 
         def draw():
             opened = read_video(folder / "in.mp4")
-            writer._draw(predictor.skeleton, "out", opened, clip, opened.fps)
+            writer._draw_video(predictor.skeleton, "out", opened, clip, opened.fps)
 
         def draw_in_turn():
             with in_turn():

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # configs
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "av", "torch")
 
 

@@ -52,14 +52,17 @@ def sample(layers: Float[Array, "N h w"], flow: Float[Array, "2 h w"]) -> Float[
     padded = jnp.pad(layers, ((0, 0), (rim + 1, rim + 2), (rim + 1, rim + 2)))
     stride = padded.shape[2]
     first = (top.astype(jnp.int32) + rim) * stride + left.astype(jnp.int32) + rim
-    # Without the barriers XLA makes the layers again for each pixel read, and this for each use.
-    pixels = lax.optimization_barrier(jnp.moveaxis(padded.reshape(len(layers), -1), 0, -1))
-    across, down = _cubic_weights(x - left), _cubic_weights(y - top)
-    total = 0.0
-    for j in range(4):
-        line = sum(across[i][..., None] * pixels[first + (j * stride + i)] for i in range(4))
-        total += down[j][..., None] * line
-    return lax.optimization_barrier(jnp.moveaxis(total, -1, 0))
+    pixels = jnp.moveaxis(padded.reshape(len(layers), -1), 0, -1)
+    across, down = _cubic_weights(x - left), jnp.stack(_cubic_weights(y - top))
+
+    def add_line(j, total):
+        cells = first + j * stride
+        line = sum(across[i][..., None] * pixels[cells + i] for i in range(4))
+        return total + down[j][..., None] * line
+
+    # A loop, whose result is made once: of a plain sum XLA makes one for each use.
+    total = lax.fori_loop(0, 4, add_line, jnp.zeros((height, width, len(layers))))
+    return jnp.moveaxis(total, -1, 0)
 
 
 def _cubic_weights(t):
