@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install docs pages parity demo demo-classifier test fuzz soak lint
+.PHONY: install docs pages parity demo demo-classifier test fuzz soak bench lint
 
 install: .venv/installed
 
@@ -60,6 +60,11 @@ fuzz: install
 # Trainings killed 200 times at random moments, with full, read-only and vanished disks (as root).
 soak: install
 	$(BIN)/python benchmarks/soak.py --kills=200
+
+# What has a peer, beside it: docs/benchmarks.md. DANCEFLAX_CONTRIB_PYTHON is a Python that has
+# opencv-contrib-python-headless.
+bench: install
+	$(BIN)/python benchmarks/run.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 CUBIC = -0.75  # OpenCV's parameter of Keys' kernel
@@ -52,11 +53,15 @@ def sample(layers: Float[Array, "N h w"], flow: Float[Array, "2 h w"]) -> Float[
     stride = padded.shape[2]
     first = (top.astype(jnp.int32) + rim) * stride + left.astype(jnp.int32) + rim
     pixels = jnp.moveaxis(padded.reshape(len(layers), -1), 0, -1)
-    across, down = _cubic_weights(x - left), _cubic_weights(y - top)
-    total = 0.0
-    for j in range(4):
-        line = sum(across[i][..., None] * pixels[first + (j * stride + i)] for i in range(4))
-        total += down[j][..., None] * line
+    across, down = _cubic_weights(x - left), jnp.stack(_cubic_weights(y - top))
+
+    def add_line(j, total):
+        cells = first + j * stride
+        line = sum(across[i][..., None] * pixels[cells + i] for i in range(4))
+        return total + down[j][..., None] * line
+
+    # A loop, whose result is made once: of a plain sum XLA makes one for each use.
+    total = lax.fori_loop(0, 4, add_line, jnp.zeros((height, width, len(layers))))
     return jnp.moveaxis(total, -1, 0)
 
 

@@ -30,7 +30,7 @@ def tvl1_flow(a: Num[Array, "B H W"], b: Num[Array, "B H W"]) -> Float[Array, "B
     b[y + v, x + u] looks like a[y, x]. What a pair gives does not depend on the others; on a CPU
     they go one by one, each as long as it needs, elsewhere all at once.
     """
-    size = 1 if jax.default_backend() == "cpu" else len(a)
+    size = None if jax.default_backend() == "cpu" else len(a)
     pairs = a.astype(jnp.float32), b.astype(jnp.float32)
     return jnp.moveaxis(lax.map(_flow_of_pair, pairs, batch_size=size), 1, -1)
 

@@ -289,8 +289,9 @@ def _blend_polygon(image, outline, colour, opacity):
     cover = np.zeros(patch.shape[:2], np.uint8)
     points = np.round((outline - (left, top)) * (1 << SHIFT)).astype(np.int32)
     cv2.fillPoly(cover, [points], 255, cv2.LINE_AA, SHIFT)
-    weight = cover[..., None] * (opacity / 255)
-    patch[:] = np.round(patch * (1 - weight) + np.asarray(colour, float) * weight)
+    inside = cover > 0  # a slim limb fills little of its box
+    weight = cover[inside, None] * (opacity / 255)
+    patch[inside] = np.round(patch[inside] * (1 - weight) + np.asarray(colour, float) * weight)
 
 
 def _write(picture, text, x, y, width):
