@@ -209,6 +209,5 @@ def test_classifiers_write_the_same_files_though_a_worker_is_killed(cluster, cla
     assert name(opened, NAMES, videos, tmp_path / "there", scheduler=address) == []
     killer.join()
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
-    each = {"name_dances": 2, "name_dancers": 4}[name.__name__]
-    assert len(read_files(tmp_path / "here")) == 1 + each * len(videos)
+    assert len(read_files(tmp_path / "here")) == 1 + 4 * len(videos)
     wait_for(lambda: all(n.pid not in (None, workers[0]) for n in cluster.workers.values()), 60)
