@@ -23,7 +23,7 @@ from danceflax.dance.inputs import make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.dance.task import make_task
 from danceflax.data.folds import split_folds
-from danceflax.data.loader import make_loader
+from danceflax.data.loader import load_once
 from danceflax.data.sources import open_clips
 from danceflax.io.console import console, print_table
 from danceflax.io.files import write_json
@@ -86,14 +86,7 @@ def make_judge(
     classify = devices.map_inference(make_classify(prepare, apply, each_view=True))
 
     def judge(source: Any) -> Answers:
-        batches = make_loader(
-            source,
-            make_view(classifier),
-            config.eval.batch_size,
-            training=False,
-            threads=config.data.threads,
-            max_bad_fraction=config.data.max_bad_fraction,
-        )
+        batches = load_once(source, make_view(classifier), config)
         return classify_batches(classify, variables, batches)
 
     return judge, checkpoint["class_names"]

@@ -16,7 +16,7 @@ from danceflax.dance.classifiers import assemble
 from danceflax.dance.draw import draw_confusion
 from danceflax.dance.inputs import make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
-from danceflax.data.loader import make_loader
+from danceflax.data.loader import load_once
 from danceflax.data.sources import Subset, open_clips
 from danceflax.io.files import write_csv
 from danceflax.training import devices
@@ -122,14 +122,7 @@ def evaluate_split(
     classifier = classifier._replace(inputs=classifier.inputs | {"views": views})
     source = open_clips(config.data, split, checkpoint["class_names"])
     source = Subset(open_people(source, classifier.inputs), limit)
-    batches = make_loader(
-        source,
-        make_view(classifier),
-        config.eval.batch_size,
-        training=False,
-        threads=config.data.threads,
-        max_bad_fraction=config.data.max_bad_fraction,
-    )
+    batches = load_once(source, make_view(classifier), config)
     classify = devices.map_inference(make_classify(make_prepare(classifier), make_apply(model)))
     metrics, answers = evaluate_batches(classify, devices.replicate(variables), batches)
     return metrics, answers, source

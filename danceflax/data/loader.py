@@ -217,6 +217,12 @@ class BadSamples:
                 ) from None
 
 
+def load_once(source: Any, transform: Callable[..., dict[str, Any]], config: Any) -> Iterator:
+    """The loader of an evaluation outside a training, by config.eval and config.data."""
+    options = {key: config.data[key] for key in ("threads", "max_bad_fraction")}
+    return make_loader(source, transform, config.eval.batch_size, training=False, **options)
+
+
 def make_loader(
     source: Any,
     transform: Callable[..., dict[str, Any]],

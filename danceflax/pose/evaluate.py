@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
-from danceflax.data.loader import make_loader
+from danceflax.data.loader import load_once
 from danceflax.data.sources import Subset, most_people, open_source
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
@@ -229,14 +229,7 @@ def evaluate_split(
     transform = functools.partial(
         letterbox, size=tuple(config.eval.size), stride=STRIDE, max_people=most
     )
-    batches = make_loader(
-        source,
-        transform,
-        config.eval.batch_size,
-        training=False,
-        threads=data.threads,
-        max_bad_fraction=data.max_bad_fraction,
-    )
+    batches = load_once(source, transform, config)
     apply = on_images(model, checkpoint["normalisation"])
     loss = make_loss(apply, skeleton, stride=STRIDE, **config.targets)
     eval_step, _ = make_evaluation(apply, skeleton, config, loss)
