@@ -1,6 +1,6 @@
 """Runs the benchmarks that have a peer and writes the table of docs/benchmarks.md.
 
-    python benchmarks/run.py [--rounds 7] [--only bench_flow,bench_decode]
+    python benchmarks/run.py [--rounds 7] [--only bench_flow,bench_data]
 
 Each writes benchmarks/results/NAME.json; the table is made of all that are there, and so of what
 earlier runs have left as well: every line says on which day, and how busy the machine was.
@@ -12,7 +12,7 @@ import sys
 
 from harness import ROOT, run_all
 
-FIGURES = ["bench_predict", "bench_flow", "bench_data", "bench_decode"]
+FIGURES = ["bench_predict", "bench_flow", "bench_data"]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench -->", "<!-- end -->"
 HEAD = """| work | danceflax | peer | | times its speed | by processor seconds | load | day |
