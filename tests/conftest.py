@@ -23,7 +23,6 @@ from jaxtyping import install_import_hook
 # Shapes and types in signatures are checked in every call, in this process.
 install_import_hook("danceflax", "typecheck.check")
 
-from configs import sequence  # noqa: E402
 from danceflax.dance import classifiers  # noqa: E402
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
@@ -105,6 +104,8 @@ def random_variables(model, inputs):
 
 def save_sequence_network(path, class_names):
     """A checkpoint of the default sequence network, made tiny, on windows of 32 frames."""
+    from configs import sequence  # a process of a test may know only this folder
+
     config = sequence.get_config()
     config.model.channels, config.clip.frames = (8,), 32
     classifier, variables = classifiers.create(config, class_names)
@@ -140,16 +141,17 @@ def predict_script():
     """predict.py as a module; what other scripts imported here have defined steps aside."""
     name = "danceflax.scripts.predict"
     aside = [
-        flag
+        (module, flag)
         for module, defined in flags.FLAGS.flags_by_module_dict().items()
         if module.startswith("danceflax.scripts.")
         for flag in defined
     ]
-    for flag in aside:
+    for _, flag in aside:
         delattr(flags.FLAGS, flag.name)
     sys.modules.pop(name, None)
     yield importlib.import_module(name)
     for flag in list(flags.FLAGS.flags_by_module_dict()[name]):
         delattr(flags.FLAGS, flag.name)
-    for flag in aside:
+    for module, flag in aside:
         flags.FLAGS[flag.name] = flag
+        flags.FLAGS.register_flag_by_module(module, flag)
