@@ -10,18 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from danceflax.models.layers import he_normal, is_portable
-
-
-def on_cpu() -> bool:
-    """Whether the CPU's formulations are traced."""
-    return jax.default_backend() == "cpu" and not is_portable()
+from danceflax.models.layers import he_normal, on_cpu
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
