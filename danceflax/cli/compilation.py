@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 SIZE = 2 << 30  # bytes; the programs unused for longest go first
 
 # XLA's CPU backend hands convolutions to a library (YNN) that is slow at gradients; without it the
-# older OpenPose's step takes 0.58 of the time. XLA ends a process with a flag that it does not know.
+# older OpenPose's step takes 0.58 of the time. XLA ends a process that has a flag it does not know.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have it
 
