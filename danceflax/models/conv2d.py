@@ -1,12 +1,12 @@
-"""2-D convolution whose gradient to the kernel is written as what runs fastest on each backend.
+"""2-D convolution written as what runs fastest on each backend; chosen by kernel and size.
 
-On a GPU or TPU it is the library's own. XLA's CPU backend computes it as a convolution of the input
-by the output's gradient that has a channel an image: of few images its inner loops, which run along
-the channels, are short. There both are cut into tiles that stand in for images: the same sum, twice
-as fast for the 7x7 layers of two images (benchmarks/bench_networks.py).
+On a GPU or TPU it is the library's own. XLA's CPU backend convolves at the processor's full speed,
+so that only fewer products are faster: `winograd` makes do with half of them for 3x3 and 7x7
+kernels. Its gradient to the kernel is a convolution that has a channel an image, and of few images
+the inner loops, which run along the channels, are short: there Winograd's is taken too, or tiles
+stand in for images. benchmarks/bench_networks.py measures what it comes to.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -15,12 +15,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from danceflax.models import winograd
 from danceflax.models.layers import he_normal, on_cpu
 
+LAYOUT = winograd.LAYOUT
+CACHED = 1 << 20  # numbers of an input whose mixed windows, thrice as many, stay in the cache
+SIDES = 12, 256  # longest side, cells: tiles of less are mostly margin; mixing more takes longer
+THIN = 16, 64  # channels: fewer are not worth mixing; for the kernel's gradient
 FEW = 8  # images; of so many the library's own gradient is as fast
-TILE = 24  # longest side of a tile, cells
-LARGE = 256  # longest side that is cut, cells: beyond, to copy the tiles takes longer
-LAYOUT = ("NHWC", "HWIO", "NHWC")
+TILE = 24  # longest side of a tile that stands in for an image, cells
+LARGE = 128  # longest side that is cut into those: beyond, to copy them takes longer
 
 
 def conv(features: int, size: int, name: str, dtype: Any) -> nn.Conv:
@@ -34,11 +38,11 @@ def _for_flax(x, kernel, *_, **__):
 
 
 def convolve(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "kh kw C D"]
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"]
 ) -> Float[Array, "B H W D"]:
     """2-D convolution that keeps height and width, by a kernel of odd sides."""
-    tiled = on_cpu() and len(x) < FEW and max(x.shape[1:3]) <= LARGE
-    return _tiled(x, kernel) if tiled else _plain(x, kernel)
+    chosen = on_cpu() and x.dtype == jnp.float32
+    return _fast(x, kernel) if chosen else _plain(x, kernel)
 
 
 def _plain(x, kernel, padding="SAME"):
@@ -46,29 +50,45 @@ def _plain(x, kernel, padding="SAME"):
 
 
 @jax.custom_vjp
-def _tiled(x, kernel):
-    return _plain(x, kernel)
+def _fast(x, kernel):
+    tile = _choose_tile(x, kernel)
+    return winograd.convolve(x, kernel, tile) if tile else _plain(x, kernel)
 
 
 def _forward(x, kernel):
-    return _plain(x, kernel), (x, kernel)
+    return _fast(x, kernel), (x, kernel)
 
 
 def _backward(saved, gradient):
     x, kernel = saved
-    (to_input,) = jax.linear_transpose(lambda x: _plain(x, kernel), x)(gradient)
-    seen, tiles = cut(x, kernel.shape[:2]), cut(gradient, (1, 1))
-    (to_kernel,) = jax.linear_transpose(lambda k: _plain(seen, k, "VALID"), kernel)(tiles)
-    return to_input, to_kernel
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    return _fast(gradient, turned), _kernel_gradient(x, kernel, gradient)
 
 
-_tiled.defvjp(_forward, _backward)
+_fast.defvjp(_forward, _backward)
 
 
-def cut(x: Float[Array, "B H W C"], window: Sequence[int]) -> Float[Array, "N h w C"]:
-    """Tiles of one shape that cover the images, each with the margin that a window of odd sides
+def _choose_tile(x, kernel):
+    """Outputs made at once along height and width; None: plainly."""
+    if not SIDES[0] <= max(x.shape[1:3]) <= SIDES[1] or x.shape[3] < THIN[0]:
+        return None
+    return {3: (2, 4) if x.size <= CACHED else (1, 4), 7: (1, 2)}.get(len(kernel))
+
+
+def _kernel_gradient(x, kernel, gradient):
+    if len(kernel) == 3 and x.size <= CACHED and min(kernel.shape[2:]) >= THIN[1]:
+        return winograd.kernel_gradient(x, gradient, 3, (2, 2))
+    seen, padding = x, "SAME"
+    if len(x) < FEW and max(x.shape[1:3]) <= LARGE:
+        seen, gradient, padding = cut(x, len(kernel)), cut(gradient, 1), "VALID"
+    back = jax.linear_transpose(lambda kernel: _plain(seen, kernel, padding), kernel)
+    return back(gradient)[0]
+
+
+def cut(x: Float[Array, "B H W C"], size: int) -> Float[Array, "N h w C"]:
+    """Tiles of one shape that cover the images, each with the margin that a window of this odd size
     about its cells sees; beyond the images there are zeros."""
-    for axis, size in zip((1, 2), window, strict=True):
+    for axis in (1, 2):
         count = -(-x.shape[axis] // TILE)
         side = -(-x.shape[axis] // count)
         padding = [(0, 0)] * 4
