@@ -27,7 +27,8 @@ def make_ours(network: str, work: str, batch: int):
     """danceflax as its scripts run it; work is forward or step."""
     from danceflax.cli.compilation import choose_convolutions
 
-    choose_convolutions()
+    if work == "step":
+        choose_convolutions()
     import jax
     import optax
 

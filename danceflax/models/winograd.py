@@ -75,37 +75,19 @@ def convolve(
 def kernel_gradient(
     x: Float[Array, "B H W C"], gradient: Float[Array, "B H W D"], size: int, tile: Sequence[int]
 ) -> Float[Array, "{size} {size} C D"]:
-    """What the output's gradient makes of the kernel's."""
+    """What the output's gradient makes of the kernel's; no axis of `tile` is 1."""
     inputs, gradients = _see(x, size, tile), [gradient]
     for axis, m in enumerate(tile, 1):
-        if m > 1:
-            back = matrices(m, size)[2].T
-            gradients = [g for part in gradients for g in _mix(back, _cut(part, axis, m, 1))]
-    parts = [_correlate(*pair, size, tile) for pair in zip(inputs, gradients, strict=True)]
+        back = matrices(m, size)[2].T
+        gradients = [g for part in gradients for g in _mix(back, _cut(part, axis, m, 1))]
+    parts = [
+        jnp.einsum("bhwc,bhwd->cd", *pair)[None, None]
+        for pair in zip(inputs, gradients, strict=True)
+    ]
     for axis, m in ((1, tile[1]), (0, tile[0])):
-        if m > 1:
-            groups = _grouped(parts, m + size - 1)
-            parts = [jnp.concatenate(_mix(matrices(m, size)[1].T, g), axis) for g in groups]
+        groups = _grouped(parts, m + size - 1)
+        parts = [jnp.concatenate(_mix(matrices(m, size)[1].T, g), axis) for g in groups]
     return parts[0]
-
-
-def _correlate(x, gradient, size, tile):
-    """A matrix product for each tap of the axes that are not tiled."""
-    taps = [range(size if m == 1 else 1) for m in tile]
-    margins = [(len(t) // 2,) * 2 for t in taps]
-    x = jnp.pad(x, [(0, 0), *margins, (0, 0)])
-    height, width = gradient.shape[1:3]
-    return jnp.stack(
-        [
-            jnp.stack(
-                [
-                    jnp.einsum("bhwc,bhwd->cd", x[:, i : i + height, j : j + width], gradient)
-                    for j in taps[1]
-                ]
-            )
-            for i in taps[0]
-        ]
-    )
 
 
 def _see(x, size, tile):

@@ -1,29 +1,31 @@
-"""The convolution of the OpenPose networks: its gradients are those of the library's."""
+"""The convolution of the OpenPose networks: values and gradients are the library's."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
-from danceflax.models import conv2d, layers
+from danceflax.models import conv2d, layers, winograd
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"),
+    ("shape", "size", "channels"),
     [
-        ((2, 46, 46), 7),
-        ((1, 25, 70), 3),
-        ((3, 5, 24), 1),
-        ((2, 49, 23), 5),
-        ((8, 9, 9), 3),
-        ((1, 257, 4), 3),
+        ((2, 46, 46), 7, (16, 6)),  # tiles along the width; tiles that stand in for images
+        ((1, 25, 70), 3, (64, 64)),  # both axes, the kernel's gradient too
+        ((2, 129, 66), 3, (128, 3)),  # along the width alone
+        ((3, 5, 24), 1, (16, 6)),
+        ((2, 49, 23), 5, (4, 6)),
+        ((8, 9, 9), 3, (16, 6)),  # plainly, by size
+        ((1, 257, 4), 3, (16, 4)),
     ],
 )
-def test_gradients_are_those_of_the_plain_convolution(shape, size):
+def test_values_and_gradients_are_those_of_the_plain_convolution(shape, size, channels):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(*shape, 4)).astype("f")
-    kernel = rng.normal(size=(size, size, 4, 6)).astype("f")
-    gradient = rng.normal(size=(*shape, 6)).astype("f")
+    x = rng.normal(size=(*shape, channels[0])).astype("f")
+    kernel = rng.normal(size=(size, size, *channels)).astype("f")
+    gradient = rng.normal(size=(*shape, channels[1])).astype("f")
 
     def pull(x, kernel, gradient):
         y, back = jax.vjp(conv2d.convolve, x, kernel)
@@ -37,11 +39,37 @@ def test_gradients_are_those_of_the_plain_convolution(shape, size):
     )
 
 
+@pytest.mark.parametrize(("size", "tile"), [(3, (2, 4)), (3, (1, 4)), (7, (1, 2)), (3, (2, 2))])
+def test_fewer_products_cost_some_units_in_the_last_place(size, tile):
+    """Against PyTorch in double precision, on inputs as they follow a ReLU."""
+    rng = np.random.default_rng(1)
+    x = np.maximum(rng.normal(size=(1, 21, 19, 32)), 0).astype("f")
+    kernel = (rng.normal(size=(size, size, 32, 8)) / size).astype("f")
+    wide = torch.from_numpy(x).double().permute(0, 3, 1, 2)
+    taps = torch.from_numpy(kernel).double().permute(3, 2, 0, 1).requires_grad_()
+    expected = torch.nn.functional.conv2d(wide, taps, padding=size // 2)
+    y = winograd.convolve(jnp.asarray(x), jnp.asarray(kernel), tile)
+    np.testing.assert_allclose(
+        y, expected.detach().permute(0, 2, 3, 1), atol=2e-5 * expected.std().item()
+    )
+    if 1 not in tile:
+        expected.sum().backward()
+        ones = jnp.ones(y.shape, "f")
+        ours = winograd.kernel_gradient(jnp.asarray(x), ones, size, tile)
+        np.testing.assert_allclose(ours, taps.grad.permute(2, 3, 1, 0), rtol=2e-5)
+
+
+def test_half_precision_is_convolved_plainly():
+    x, kernel = jnp.ones((1, 16, 16, 16), jnp.bfloat16), jnp.ones((3, 3, 16, 4), jnp.bfloat16)
+    program = str(jax.make_jaxpr(conv2d.convolve)(x, kernel))
+    assert program.count("conv_general_dilated") == 1 and "custom_vjp" not in program
+
+
 def test_tiles_cover_the_images_once():
     x = jnp.arange(1.0, 1 + 2 * 50 * 30).reshape(2, 50, 30, 1)
-    tiles = np.asarray(conv2d.cut(x, (1, 1)))
+    tiles = np.asarray(conv2d.cut(x, 1))
     assert tiles.shape == (2 * 3 * 2, 17, 15, 1)
     assert sorted(tiles[tiles > 0]) == x.ravel().tolist()
-    wide = np.asarray(conv2d.cut(x, (3, 5)))
-    assert wide.shape == (12, 19, 19, 1)
-    np.testing.assert_array_equal(wide[:, 1:-1, 2:-2], tiles)
+    wide = np.asarray(conv2d.cut(x, 5))
+    assert wide.shape == (12, 21, 19, 1)
+    np.testing.assert_array_equal(wide[:, 2:-2, 2:-2], tiles)
