@@ -1,10 +1,9 @@
 """2-D convolution written as what runs fastest on each backend; chosen by kernel and size.
 
 On a GPU or TPU it is the library's own. XLA's CPU backend convolves at the processor's full speed,
-so that only fewer products are faster: `winograd` makes do with half of them for 3x3 and 7x7
-kernels. Its gradient to the kernel is a convolution that has a channel an image, and of few images
-the inner loops, which run along the channels, are short: there Winograd's is taken too, or tiles
-stand in for images. benchmarks/bench_networks.py measures what it comes to.
+so that only fewer products are faster: `winograd` makes do with half of them. Its gradient to the
+kernel is a convolution that has a channel an image: of few images the inner loops, which run along
+the channels, are short, and tiles stand in for images. benchmarks/bench_networks.py measures it.
 """
 
 from typing import Any
@@ -19,9 +18,10 @@ from danceflax.models import winograd
 from danceflax.models.layers import he_normal, on_cpu
 
 LAYOUT = winograd.LAYOUT
-CACHED = 1 << 20  # numbers of an input whose mixed windows, thrice as many, stay in the cache
+TILES = {3: 4, 7: 2}  # outputs that `winograd` makes at once, by the kernel's side
+WORTH = 1.2e8  # products of numbers: of fewer, the program's compilation takes longer than it saves
 SIDES = 12, 256  # longest side, cells: tiles of less are mostly margin; mixing more takes longer
-THIN = 16, 64  # channels: fewer are not worth mixing; for the kernel's gradient
+THIN = 16  # channels: fewer are not worth mixing
 FEW = 8  # images; of so many the library's own gradient is as fast
 TILE = 24  # longest side of a tile that stands in for an image, cells
 LARGE = 128  # longest side that is cut into those: beyond, to copy them takes longer
@@ -51,8 +51,11 @@ def _plain(x, kernel, padding="SAME"):
 
 @jax.custom_vjp
 def _fast(x, kernel):
-    tile = _choose_tile(x, kernel)
-    return winograd.convolve(x, kernel, tile) if tile else _plain(x, kernel)
+    tile = TILES.get(len(kernel))
+    worth = x.size * kernel.size // x.shape[3] >= WORTH and x.shape[3] >= THIN
+    if tile and worth and SIDES[0] <= max(x.shape[1:3]) <= SIDES[1]:
+        return winograd.convolve(x, kernel, tile)
+    return _plain(x, kernel)
 
 
 def _forward(x, kernel):
@@ -68,16 +71,7 @@ def _backward(saved, gradient):
 _fast.defvjp(_forward, _backward)
 
 
-def _choose_tile(x, kernel):
-    """Outputs made at once along height and width; None: plainly."""
-    if not SIDES[0] <= max(x.shape[1:3]) <= SIDES[1] or x.shape[3] < THIN[0]:
-        return None
-    return {3: (2, 4) if x.size <= CACHED else (1, 4), 7: (1, 2)}.get(len(kernel))
-
-
 def _kernel_gradient(x, kernel, gradient):
-    if len(kernel) == 3 and x.size <= CACHED and min(kernel.shape[2:]) >= THIN[1]:
-        return winograd.kernel_gradient(x, gradient, 3, (2, 2))
     seen, padding = x, "SAME"
     if len(x) < FEW and max(x.shape[1:3]) <= LARGE:
         seen, gradient, padding = cut(x, len(kernel)), cut(gradient, 1), "VALID"

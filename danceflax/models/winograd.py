@@ -1,13 +1,13 @@
 """Convolution by fewer products: minimal filtering (Winograd, 1980; Lavin and Gray, 2016).
 
-Along an axis, `tile` outputs of a kernel of `size` taps are made from tile + size - 1 products in
+Along the width, `tile` outputs of a kernel of `size` taps are made from tile + size - 1 products in
 place of tile * size: the input's windows and the kernel are mixed by constant weights, multiplied,
-and mixed again. The weights follow from as many points (Toom and Cook); with the few points used
+and mixed again. (Of both axes it would be fewer still, for programs that take four times as long to
+compile.) The weights follow from as many points (Toom and Cook); with the few points used
 here values differ from the plain convolution's by some units in the last place.
 """
 
 import functools
-from collections.abc import Sequence
 from fractions import Fraction
 
 import jax.numpy as jnp
@@ -52,62 +52,28 @@ def _polynomial(roots):
 
 
 def convolve(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], tile: Sequence[int]
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], tile: int
 ) -> Float[Array, "B H W D"]:
-    """Convolution that keeps height and width, by an odd kernel; `tile`: outputs made at once along
-    height and width, 1 where that axis is convolved plainly."""
-    size = len(kernel)
-    inputs = _see(x, size, tile)
-    kernels = [kernel]
-    for axis, m in enumerate(tile):
-        if m > 1:
-            taps = [jnp.split(k, size, axis) for k in kernels]
-            kernels = [mixed for t in taps for mixed in _mix(matrices(m, size)[1], t)]
-    products = [_apply(*pair) for pair in zip(inputs, kernels, strict=True)]
-    for axis, m in ((2, tile[1]), (1, tile[0])):
-        if m > 1:
-            groups = _grouped(products, m + size - 1)
-            products = [_interleave(_mix(matrices(m, size)[2], g), axis) for g in groups]
-    (y,) = products
-    return y[:, : x.shape[1], : x.shape[2]]
-
-
-def kernel_gradient(
-    x: Float[Array, "B H W C"], gradient: Float[Array, "B H W D"], size: int, tile: Sequence[int]
-) -> Float[Array, "{size} {size} C D"]:
-    """What the output's gradient makes of the kernel's; no axis of `tile` is 1."""
-    inputs, gradients = _see(x, size, tile), [gradient]
-    for axis, m in enumerate(tile, 1):
-        back = matrices(m, size)[2].T
-        gradients = [g for part in gradients for g in _mix(back, _cut(part, axis, m, 1))]
-    parts = [
-        jnp.einsum("bhwc,bhwd->cd", *pair)[None, None]
-        for pair in zip(inputs, gradients, strict=True)
+    """Convolution that keeps height and width, by an odd kernel; `tile` outputs are made at once
+    along the width, and of the height the library convolves the columns."""
+    input_mix, kernel_mix, output_mix = matrices(tile, len(kernel))
+    columns = _mix(input_mix, _cut(x, tile, len(kernel)))
+    kernels = _mix(kernel_mix, jnp.split(kernel, len(kernel), 1))
+    products = [
+        lax.conv_general_dilated(*pair, (1, 1), "SAME", dimension_numbers=LAYOUT)
+        for pair in zip(columns, kernels, strict=True)
     ]
-    for axis, m in ((1, tile[1]), (0, tile[0])):
-        groups = _grouped(parts, m + size - 1)
-        parts = [jnp.concatenate(_mix(matrices(m, size)[1].T, g), axis) for g in groups]
-    return parts[0]
+    y = jnp.stack(_mix(output_mix, products), 3)
+    return y.reshape(*y.shape[:2], -1, y.shape[-1])[:, :, : x.shape[2]]
 
 
-def _see(x, size, tile):
-    """The mixed windows of an image: tile + size - 1 arrays for each axis that is tiled."""
-    parts = [x]
-    for axis, m in enumerate(tile, 1):
-        if m > 1:
-            mix = matrices(m, size)[0]
-            parts = [v for part in parts for v in _mix(mix, _cut(part, axis, m, size))]
-    return parts
-
-
-def _cut(x, axis, tile, size):
-    """The i-th array holds cell i of every window that makes `tile` outputs along an axis."""
-    count = -(-x.shape[axis] // tile)
-    padding = [(0, 0)] * x.ndim
-    padding[axis] = (size // 2, count * tile - x.shape[axis] + size // 2)
-    x = jnp.pad(x, padding)
+def _cut(x, tile, size):
+    """The i-th array holds column i of every window that makes `tile` outputs."""
+    width = x.shape[2]
+    count = -(-width // tile)
+    x = jnp.pad(x, [(0, 0), (0, 0), (size // 2, count * tile - width + size // 2), (0, 0)])
     stop = (count - 1) * tile + 1
-    return [lax.slice_in_dim(x, i, i + stop, tile, axis) for i in range(tile + size - 1)]
+    return [lax.slice_in_dim(x, i, i + stop, tile, 2) for i in range(tile + size - 1)]
 
 
 def _mix(matrix, parts):
@@ -118,19 +84,3 @@ def _mix(matrix, parts):
         )
         for row in matrix.tolist()
     ]
-
-
-def _apply(x, kernel):
-    if kernel.shape[:2] == (1, 1):
-        return x @ kernel[0, 0]
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
-
-
-def _grouped(parts, count):
-    return [parts[i : i + count] for i in range(0, len(parts), count)]
-
-
-def _interleave(parts, axis):
-    """The outputs of a tile, one array each, in their places along the axis."""
-    y = jnp.stack(parts, axis + 1)
-    return y.reshape(*y.shape[:axis], -1, *y.shape[axis + 2 :])

@@ -12,9 +12,9 @@ from danceflax.models import conv2d, layers, winograd
 @pytest.mark.parametrize(
     ("shape", "size", "channels"),
     [
-        ((2, 46, 46), 7, (16, 6)),  # tiles along the width; tiles that stand in for images
-        ((1, 25, 70), 3, (64, 64)),  # both axes, the kernel's gradient too
-        ((2, 129, 66), 3, (128, 3)),  # along the width alone
+        ((2, 46, 46), 7, (32, 20)),  # fewer products; tiles that stand in for images
+        ((1, 129, 66), 3, (64, 30)),  # fewer products
+        ((2, 25, 30), 3, (64, 4)),  # plainly, by work
         ((3, 5, 24), 1, (16, 6)),
         ((2, 49, 23), 5, (4, 6)),
         ((8, 9, 9), 3, (16, 6)),  # plainly, by size
@@ -39,24 +39,17 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape, size, ch
     )
 
 
-@pytest.mark.parametrize(("size", "tile"), [(3, (2, 4)), (3, (1, 4)), (7, (1, 2)), (3, (2, 2))])
+@pytest.mark.parametrize(("size", "tile"), conv2d.TILES.items())
 def test_fewer_products_cost_some_units_in_the_last_place(size, tile):
     """Against PyTorch in double precision, on inputs as they follow a ReLU."""
     rng = np.random.default_rng(1)
     x = np.maximum(rng.normal(size=(1, 21, 19, 32)), 0).astype("f")
     kernel = (rng.normal(size=(size, size, 32, 8)) / size).astype("f")
     wide = torch.from_numpy(x).double().permute(0, 3, 1, 2)
-    taps = torch.from_numpy(kernel).double().permute(3, 2, 0, 1).requires_grad_()
-    expected = torch.nn.functional.conv2d(wide, taps, padding=size // 2)
+    taps = torch.from_numpy(kernel).double().permute(3, 2, 0, 1)
+    expected = torch.nn.functional.conv2d(wide, taps, padding=size // 2).permute(0, 2, 3, 1)
     y = winograd.convolve(jnp.asarray(x), jnp.asarray(kernel), tile)
-    np.testing.assert_allclose(
-        y, expected.detach().permute(0, 2, 3, 1), atol=2e-5 * expected.std().item()
-    )
-    if 1 not in tile:
-        expected.sum().backward()
-        ones = jnp.ones(y.shape, "f")
-        ours = winograd.kernel_gradient(jnp.asarray(x), ones, size, tile)
-        np.testing.assert_allclose(ours, taps.grad.permute(2, 3, 1, 0), rtol=2e-5)
+    np.testing.assert_allclose(y, expected, atol=2e-5 * expected.std().item())
 
 
 def test_half_precision_is_convolved_plainly():
