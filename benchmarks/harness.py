@@ -26,10 +26,12 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "av", "t
 
 
 class Spent(NamedTuple):
-    """Seconds of one run: on the clock, and of processors."""
+    """Seconds of one run, on the clock and of processors, and, of another process, the most bytes
+    it has held so far."""
 
     wall: float
     cpu: float
+    peak: float = 0
 
 
 class Row(NamedTuple):
@@ -38,6 +40,7 @@ class Row(NamedTuple):
     Attributes:
       speed, cpu: how often we are as fast as the peer, by the clock and by processor seconds:
         (lower quartile, median, upper quartile).
+      memory: our process's peak by the peer's, where each has one of its own; else 0.
     """
 
     work: str
@@ -46,6 +49,7 @@ class Row(NamedTuple):
     peer_seconds: float
     speed: tuple[float, float, float]
     cpu: tuple[float, float, float]
+    memory: float = 0
 
 
 def time_once(run: Callable) -> Spent:
@@ -82,6 +86,7 @@ def compare(work: str, ours: Callable, peers: dict[str, Callable], rounds: int) 
                 statistics.median(b.wall for b in theirs),
                 quartiles([b.wall / a.wall for a, b in pairs]),
                 quartiles([b.cpu / a.cpu for a, b in pairs]),
+                own[-1].peak / theirs[-1].peak if theirs[-1].peak else 0,
             )
         )
         show(rows[-1])
@@ -100,7 +105,8 @@ def show(row: Row) -> None:
     print(
         f"{row.work}: {row.ours_seconds:.4g} s, {row.peer} {row.peer_seconds:.4g} s: "
         f"{row.speed[1]:.2f} times its speed ({row.speed[0]:.2f}-{row.speed[2]:.2f}), "
-        f"by processor seconds {row.cpu[1]:.2f}",
+        f"by processor seconds {row.cpu[1]:.2f}"
+        + (f", {row.memory:.2f} times its memory" if row.memory else ""),
         flush=True,
     )
 
@@ -109,11 +115,12 @@ class Child:
     """A contestant in another Python: `code` defines run(); each call times it there."""
 
     LOOP = """
-import sys, time
+import resource, sys, time
 for line in sys.stdin:
     wall, cpu = time.perf_counter(), time.process_time()
     run()
-    print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, flush=True)
 """
 
     def __init__(self, python: str, code: str):

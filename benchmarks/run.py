@@ -12,11 +12,11 @@ import sys
 
 from harness import ROOT, run_all
 
-FIGURES = ["bench_predict", "bench_flow", "bench_data"]
+FIGURES = ["bench_networks", "bench_predict", "bench_flow", "bench_data"]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench -->", "<!-- end -->"
-HEAD = """| work | danceflax | peer | | times its speed | by processor seconds | load | day |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+HEAD = """| work | danceflax | peer | | times its speed | by CPU | memory | load | day |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -38,6 +38,7 @@ def table() -> str:
                 duration(row["peer_seconds"]),
                 f"**{middle:.2f}** ({low:.2f}-{high:.2f})",
                 f"{row['cpu'][1]:.2f}",
+                f"{row['memory']:.2f}" if row.get("memory") else "",
                 f"{machine['load']:.1f}",
                 machine["day"],
             )

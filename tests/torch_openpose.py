@@ -26,13 +26,18 @@ def enumerate_names(parts):
     return [(str(i), module) for i, (_, module) in enumerate(parts)]
 
 
-def features(named, prelu):
+def scaled(channels, width):
+    return max(1, round(channels * width))
+
+
+def features(named, prelu, width=1):
     parts = []
     for i, item in enumerate(VGG):
         if item is None:
             parts.append((f"pool{i}", nn.MaxPool2d(2)))
             continue
         name, inputs, outputs = item
+        inputs, outputs = inputs if inputs == 3 else scaled(inputs, width), scaled(outputs, width)
         parts.append((name, conv(inputs, outputs, 3)))
         if prelu and name in ("conv4_2", "conv4_3_CPM", "conv4_4_CPM"):
             parts.append((name.replace("conv", "prelu"), nn.PReLU(outputs)))
@@ -63,12 +68,17 @@ class COCO(nn.Module):
                 self.add_module(f"model{stage}_{n}", sequence(parts[:-1], named))
 
     def forward(self, x):
+        return self.every_stage(x)[-1]
+
+    def every_stage(self, x):
+        maps = []
         first = x = self.model0(x)
         for stage in range(1, self.stages + 1):
             pafs = getattr(self, f"model{stage}_1")(x)
             heatmaps = getattr(self, f"model{stage}_2")(x)
             x = torch.cat([pafs, heatmaps, first], 1)
-        return heatmaps, pafs
+            maps.append((heatmaps, pafs))
+        return maps
 
 
 class Block(nn.Module):
@@ -87,10 +97,10 @@ class Block(nn.Module):
 class Stage(nn.Module):
     """Mconv1_0 ... Mconv5_2, Mconv6, Mconv7; then the output's activation."""
 
-    def __init__(self, inputs, first, outputs, batch_norm=False, activation=None):
+    def __init__(self, inputs, first, outputs, batch_norm=False, activation=None, scale=1):
         super().__init__()
         self.activation = activation or nn.Identity()
-        width, hidden = (96, 256) if first else (128, 512)
+        width, hidden = (scaled(n, scale) for n in ((96, 256) if first else (128, 512)))
         for block in range(1, 6):
             for i in range(3):
                 source = width if i else (inputs if block == 1 else 3 * width)
@@ -111,27 +121,42 @@ class Stage(nn.Module):
 class Body25(nn.Module):
     """feature_extractor, l2_stages (PAFs), l1_stages (heatmaps)."""
 
-    def __init__(self, pafs=4, heatmaps=2, batch_norm=False, activations=(None, None)):
+    def __init__(
+        self,
+        pafs=4,
+        heatmaps=2,
+        batch_norm=False,
+        activations=(None, None),
+        channels=(52, 26),
+        width=1,
+    ):
         super().__init__()
-        self.feature_extractor = features(named=False, prelu=True)
-        paf, heatmap = activations
+        self.feature_extractor = features(named=False, prelu=True, width=width)
+        seen, (paf, heatmap), (pc, hc) = scaled(128, width), activations, channels
         self.l2_stages = nn.ModuleList(
-            [Stage(180 if i else 128, i == 0, 52, batch_norm, paf) for i in range(pafs)]
+            [Stage(seen + pc * (i > 0), i == 0, pc, batch_norm, paf, width) for i in range(pafs)]
         )
         self.l1_stages = nn.ModuleList(
-            [Stage(206 if i else 180, i == 0, 26, batch_norm, heatmap) for i in range(heatmaps)]
+            [
+                Stage(seen + pc + hc * (i > 0), i == 0, hc, batch_norm, heatmap, width)
+                for i in range(heatmaps)
+            ]
         )
 
     def forward(self, x):
+        pafs, heatmaps = self.every_stage(x)
+        return heatmaps[-1] if heatmaps else None, pafs[-1]
+
+    def every_stage(self, x):
+        pafs, heatmaps = [], []
         first = x = self.feature_extractor(x)
         for stage in self.l2_stages:
-            pafs = stage(x)
-            x = torch.cat([first, pafs], 1)
-        heatmaps = None
+            pafs.append(stage(x))
+            x = torch.cat([first, pafs[-1]], 1)
         for stage in self.l1_stages:
-            heatmaps = stage(x)
-            x = torch.cat([first, heatmaps, pafs], 1)
-        return heatmaps, pafs
+            heatmaps.append(stage(x))
+            x = torch.cat([first, heatmaps[-1], pafs[-1]], 1)
+        return pafs, heatmaps
 
 
 def randomise(network, seed=0):

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 from danceflax.cli import fields
-from danceflax.cli.compilation import keep_programs
+from danceflax.cli.compilation import choose_convolutions, keep_programs
 from danceflax.errors import UserError
 from danceflax.io.console import errors
 
@@ -24,10 +24,15 @@ _required: set[str] = set()
 _groups: dict[str, tuple[str, ...]] = {}  # title -> names of flags
 
 
-def run(main: Callable, doc: str) -> None:
-    """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
+def run(main: Callable, doc: str, training: bool = False) -> None:
+    """Runs main(argv) after parsing flags; errors of the user end in one line and status 2.
+
+    training: gradients are what takes the time.
+    """
     logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
     keep_programs()
+    if training:
+        choose_convolutions()
     app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: parse(argv, main, doc))
 
 

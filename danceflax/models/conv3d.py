@@ -10,18 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from danceflax.models.layers import he_normal, is_portable
-
-
-def on_cpu() -> bool:
-    """Whether the CPU's formulations are traced."""
-    return jax.default_backend() == "cpu" and not is_portable()
+from danceflax.models.conv2d import convolve
+from danceflax.models.layers import he_normal, on_cpu
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
@@ -55,14 +50,14 @@ def conv3d(
     # The frames a time step sees are stacked as channels: one 2-D convolution does the rest.
     x = jnp.concatenate(_windows(x, 1, kernel.shape[0], strides[0]), -1)
     kt, kh, kw, c, d = kernel.shape
-    kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
-    y = lax.conv_general_dilated(
-        x.reshape(-1, *x.shape[2:]),
-        kernel,
-        strides[1:],
-        "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    kernel = jnp.asarray(kernel).transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
+    frames = x.reshape(-1, *x.shape[2:])
+    if tuple(strides[1:]) == (1, 1) and kh == kw and kh % 2:
+        y = convolve(frames, kernel)
+    else:
+        y = lax.conv_general_dilated(
+            frames, kernel, strides[1:], "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
-from danceflax.models.layers import PReLU, conv, max_pool_2x2
+from danceflax.models.conv2d import conv
+from danceflax.models.layers import PReLU, max_pool_2x2
 
 STRIDE = 8
 ACTIVATIONS = {"none": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}

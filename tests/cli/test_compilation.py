@@ -1,10 +1,10 @@
-"""Where compiled programs stay."""
+"""Where compiled programs stay, and how a CPU convolves in training."""
 
 import os
 import subprocess
 import sys
 
-from danceflax.cli.compilation import keep_programs, name_machine
+from danceflax.cli.compilation import CONVOLUTIONS, choose_convolutions, keep_programs, name_machine
 
 
 def test_the_users_own_settings_hold(tmp_path):
@@ -39,3 +39,21 @@ def test_what_a_process_compiled_the_next_reads(tmp_path):
     assert "cache_misses" in said[0] and "cache_hits" not in said[0]
     assert "cache_hits" in said[1] and "cache_misses" not in said[1]
     assert list((tmp_path / "danceflax" / f"xla-{name_machine()}").glob("*-cache"))
+
+
+def test_a_trainer_s_convolutions_leave_the_users_flags():
+    own = {"XLA_FLAGS": "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=dot"}
+    before = dict(own)
+    choose_convolutions(own)
+    assert own == before
+    other = {"XLA_FLAGS": "--xla_dump_to=x"}
+    choose_convolutions(other)
+    assert other["XLA_FLAGS"].split() == ["--xla_dump_to=x", CONVOLUTIONS]
+
+
+def test_xla_knows_the_flag():
+    program = (
+        "from danceflax.cli.compilation import choose_convolutions; choose_convolutions()\n"
+        "import jax; print(jax.jit(lambda x: x + 1)(1))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ)
