@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
+from forked import Program
 from jaxtyping import install_import_hook
 
 # Shapes and types in signatures are checked in every call, in this process.
@@ -33,9 +34,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def call(script, *words, **options):
     """Runs a script of the top level; (exit status, standard output, standard error)."""
-    command = [sys.executable, str(ROOT / script), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-    return done.returncode, done.stdout, done.stderr
+    program = Program(ROOT / script, *words, **options)
+    output, errors = program.communicate()
+    return program.returncode, output, errors
 
 
 def shared_data(*parts):

@@ -3,9 +3,7 @@
 import functools
 import itertools
 import os
-import pathlib
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +12,8 @@ import uuid
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_video, random_variables
+from conftest import ROOT, call, make_video, random_variables
+from forked import Program
 
 from configs import frames, sequence
 from danceflax.api import share_predictor
@@ -30,7 +29,6 @@ from danceflax.training.checkpoints import save_model
 
 distributed = pytest.importorskip("distributed", reason="the extra danceflax[cluster] is missing")
 
-ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {"frames": "danceflax.prepare.frames"}
 VIDEOS, FRAMES = 6, 200
 NAMES = ["tango", "waltz"]
@@ -61,10 +59,8 @@ def run(*words):
 def start(cluster, folder, root):
     """The process of a command, once a worker is in the middle of a video."""
     words = ["frames", f"--videos={folder}/in", f"--root={root}"]
-    process = subprocess.Popen(
-        [sys.executable, "prepare_data.py", *words, f"--scheduler={cluster.scheduler_address}"],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    words.append(f"--scheduler={cluster.scheduler_address}")
+    process = Program(ROOT / "prepare_data.py", *words)
     wait_for(lambda: any(root.glob("frames/tango/*.jpg")))
     return process
 
@@ -163,12 +159,9 @@ def test_predict_writes_the_same_files(cluster, tmp_path):
         write_image(tmp_path / "in" / f"{name}.png", np.full((64, 64, 3), 99, np.uint8))
     words = ["--checkpoint=net", "--input=in", "--height=64", "--batch_size=2", "--coco_json"]
     for output, more in (("here", ()), ("there", (f"--scheduler={cluster.scheduler_address}",))):
-        done = subprocess.run(
-            [sys.executable, ROOT / "predict.py", *words, f"--output={output}", *more],
-            cwd=tmp_path, capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        more = (f"--output={output}", *more)
+        status, _, errors = call("predict.py", *words, *more, cwd=tmp_path)
+        assert status == 0, errors
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
     assert len(read_files(tmp_path / "here")) == 2 * (3 + 1) + 2 * 2 + 1
 
