@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import uuid
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, call, make_video, random_variables
+from conftest import ROOT, call, make_root, make_video, random_variables
 from forked import Program
 
 from configs import frames, sequence
@@ -29,7 +30,7 @@ from danceflax.training.checkpoints import save_model
 
 distributed = pytest.importorskip("distributed", reason="the extra danceflax[cluster] is missing")
 
-COMMANDS = {"frames": "danceflax.prepare.frames"}
+COMMANDS = {name: f"danceflax.prepare.{name}" for name in ("frames", "keypoints")}
 VIDEOS, FRAMES = 6, 200
 NAMES = ["tango", "waltz"]
 
@@ -147,11 +148,13 @@ def test_faults_are_one_line(case, message, cluster, tmp_path, monkeypatch, capf
 
 
 def test_predict_writes_the_same_files(cluster, tmp_path):
-    """A pose network of random weights over two videos and two images; each worker loads it."""
+    """A pose network of random weights over two videos and two images, and over the frames of a
+    root; each worker loads it."""
     skeleton, options = COCO18, {"width": 0.1, "paf_stages": 1, "heatmap_stages": 1}
     model = create_model("openpose_body25", skeleton=skeleton, **options)
     config = {"model": {"name": "openpose_body25", "options": options}} | {
         "skeleton": skeleton.to_dict(), "normalisation": {"mean": [127.5] * 3, "std": [255.0] * 3},
+        "training": {"eval": {"size": [64, 64]}},
     }  # fmt: skip
     save_model(tmp_path / "net", random_variables(model, jnp.zeros((1, 64, 64, 3))), config)
     for name in "ab":
@@ -164,6 +167,17 @@ def test_predict_writes_the_same_files(cluster, tmp_path):
         assert status == 0, errors
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
     assert len(read_files(tmp_path / "here")) == 2 * (3 + 1) + 2 * 2 + 1
+    found = []
+    for scheduler in ("", cluster.scheduler_address):
+        root = tmp_path / f"root{len(found)}"
+        for dance in ("tango", "waltz"):
+            make_root(root, 5, size=(64, 64), dance=dance)
+        shutil.rmtree(root / "keypoints")
+        words = [f"--root={root}", f"--checkpoint={tmp_path}/net", "--batch_size=2"]
+        words.append(f"--scheduler={scheduler}")
+        assert run_commands("", COMMANDS, ["keypoints", *words]) == 0
+        found.append(read_files(root / "keypoints"))
+    assert found[0] == found[1] and len(found[0]) == 2 * 5
 
 
 @pytest.fixture
