@@ -27,7 +27,9 @@ install_import_hook("danceflax", "typecheck.check")
 from danceflax.dance import classifiers  # noqa: E402
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
+from danceflax.training import train  # noqa: E402
 from danceflax.training.checkpoints import save_model  # noqa: E402
+from danceflax.training.report import Report  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -135,6 +137,37 @@ def fill_disk(folder):
         while True:
             file.write(bytes(4096))
     return path
+
+
+@pytest.fixture
+def no_transfers(monkeypatch):
+    """In training loops nothing is carried between host and device unasked: JAX would raise."""
+    fit = train.fit
+
+    def guarded(*args, **options):
+        with jax.transfer_guard("disallow"):
+            return fit(*args, **options)
+
+    monkeypatch.setattr(train, "fit", guarded)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """{(step, split): how many programs JAX had compiled} of what a training reports."""
+    compiled, counts, scalars = [], {}, Report.scalars
+
+    def listen(event, *_, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(about.get("fun_name"))
+
+    def note(report, step, split, *values):
+        counts[step, split] = len(compiled)
+        scalars(report, step, split, *values)
+
+    monkeypatch.setattr(Report, "scalars", note)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield counts
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from conftest import small_disk
 from forked import Program
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, digests, loop, lost, replay, train
+from danceflax.training import checkpoints, digests, lost, replay, report, train
 from danceflax.training.lock import hold
 
 QUIET = dict(log_every=1000, eval_every=0, save_every=0)
@@ -203,31 +203,19 @@ def test_a_full_disk_neither_hangs_nor_ends_a_training_before_its_last_step(tmp_
 
 
 def test_nothing_is_compiled_or_carried_over_unasked_or_held_after_the_first_steps(
-    tmp_path, monkeypatch
+    tmp_path, compilations, no_transfers, monkeypatch
 ):
-    compiled, counts, held = [], {}, []
+    held, advance = [], report.Report.advance
 
-    def count(event, _, **about):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(about.get("fun_name"))
-
-    def scalars(self, step, split, values, shown=None):
-        counts[step, split] = len(compiled)
+    def note(*args):
         held.append(len(jax.live_arrays()))
+        advance(*args)
 
-    def guarded(*args, **options):
-        with jax.transfer_guard("disallow"):
-            return loop.fit(*args, **options)
-
-    monkeypatch.setattr(train, "fit", guarded)
-    monkeypatch.setattr("danceflax.training.report.Report.scalars", scalars)
-    jax.monitoring.register_event_duration_secs_listener(count)
-    try:  # 50 samples make ragged batches of 8, in training and in evaluation
-        run(tmp_path, steps=30, log_every=1, eval_every=5, save_every=5)
-    finally:
-        jax.monitoring.unregister_event_duration_listener(count)
-    assert len(counts) == 36 and counts[1, "train"] > 0
-    assert set(counts.values()) == {counts[1, "train"]}
+    monkeypatch.setattr(report.Report, "advance", note)
+    # 50 samples make ragged batches of 8, in training and in evaluation
+    run(tmp_path, steps=30, log_every=1, eval_every=5, save_every=5)
+    assert len(compilations) == 36 and compilations[1, "train"] > 0
+    assert set(compilations.values()) == {compilations[1, "train"]}
     assert max(held) < 2 * held[0]  # a save that is under way holds the state once more
 
 
