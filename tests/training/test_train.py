@@ -139,6 +139,11 @@ def test_a_process_that_has_gone_ends_the_others_in_a_line(tmp_path):
             assert time.monotonic() - begun < 10 + 8
             assert pair[1 - gone].returncode == lost.STATUS
             assert said.splitlines() == [lost.LOST]
+        for (kind, gone), pair in zip(cases, pairs, strict=True):
+            if kind == signal.SIGSTOP:  # it wakes, and does not stay alone
+                pair[gone].send_signal(signal.SIGCONT)
+                _, said = pair[gone].communicate(timeout=60)
+                assert (pair[gone].returncode, said.splitlines()) == (lost.STATUS, [lost.LOST])
     finally:
         for process in itertools.chain(*pairs):
             process.kill()
