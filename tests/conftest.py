@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
+from forked import Program
 from jaxtyping import install_import_hook
 
 # Shapes and types in signatures are checked in every call, in this process.
@@ -26,16 +27,18 @@ install_import_hook("danceflax", "typecheck.check")
 from danceflax.dance import classifiers  # noqa: E402
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
+from danceflax.training import train  # noqa: E402
 from danceflax.training.checkpoints import save_model  # noqa: E402
+from danceflax.training.report import Report  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 def call(script, *words, **options):
     """Runs a script of the top level; (exit status, standard output, standard error)."""
-    command = [sys.executable, str(ROOT / script), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-    return done.returncode, done.stdout, done.stderr
+    program = Program(ROOT / script, *words, **options)
+    output, errors = program.communicate()
+    return program.returncode, output, errors
 
 
 def shared_data(*parts):
@@ -134,6 +137,37 @@ def fill_disk(folder):
         while True:
             file.write(bytes(4096))
     return path
+
+
+@pytest.fixture
+def no_transfers(monkeypatch):
+    """In training loops nothing is carried between host and device unasked: JAX would raise."""
+    fit = train.fit
+
+    def guarded(*args, **options):
+        with jax.transfer_guard("disallow"):
+            return fit(*args, **options)
+
+    monkeypatch.setattr(train, "fit", guarded)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """{(step, split): how many programs JAX had compiled} of what a training reports."""
+    compiled, counts, scalars = [], {}, Report.scalars
+
+    def listen(event, *_, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(about.get("fun_name"))
+
+    def note(report, step, split, *values):
+        counts[step, split] = len(compiled)
+        scalars(report, step, split, *values)
+
+    monkeypatch.setattr(Report, "scalars", note)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield counts
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,13 @@
 """docs/extending.md, run as it stands: skeleton, sources and network from outside the project."""
 
 import os
-import pathlib
 import re
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from conftest import ROOT, call
 
 from danceflax.training.checkpoints import load_model
-
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +32,11 @@ def folder(tmp_path_factory):
 def train(script, folder, *words):
     tiny = dict(steps=2, batch_size=2, log_every=1, eval_every=0, save_every=0)
     tiny |= {"eval.batch_size": 2, "eval.limit": 4, "data.threads": 1}
-    command = [sys.executable, str(ROOT / script), f"--workdir={folder}/run", *words]
-    command += [f"--config.{key}={value}" for key, value in tiny.items()]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return load_model(folder / "run")[1], done.stdout
+    words = [f"--workdir={folder}/run", *words, *(f"--config.{k}={v}" for k, v in tiny.items())]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    status, output, errors = call(script, *words, cwd=folder, env=environment)
+    assert status == 0, errors
+    return load_model(folder / "run")[1], output
 
 
 def test_skeleton_source_and_network_of_one_s_own(folder, tmp_path):

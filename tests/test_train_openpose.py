@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import cv2
@@ -13,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import ROOT, call
+from forked import Program
 
 import danceflax
 from danceflax.io.images import read_image
@@ -75,9 +74,8 @@ def test_training_reports_and_saves(trained):
 
 def test_killed_and_resumed_is_bit_for_bit_the_same(root, trained, tmp_path):
     words = train_words(root, tmp_path / "b")
-    command = [sys.executable, str(ROOT / "train_openpose.py"), *words]
     # The process is killed outright as soon as its first checkpoint is whole.
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+    with Program(ROOT / "train_openpose.py", *words) as process:
         deadline = time.monotonic() + 240
         while not (tmp_path / "b" / "checkpoints" / "2").exists():
             assert time.monotonic() < deadline and process.poll() is None
@@ -106,15 +104,10 @@ def test_two_processes_train_like_one(root, trained, tmp_path):
             "JAX_NUM_PROCESSES": "2",
             "JAX_PROCESS_ID": str(index),
         }
-        command = [sys.executable, str(ROOT / "train_openpose.py"), *words]
-        processes.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        )
+        processes.append(Program(ROOT / "train_openpose.py", *words, env=environment))
     outputs = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    printed = [b"parameter groups" in output for output, _ in outputs]
+    printed = ["parameter groups" in output for output, _ in outputs]
     assert printed == [True, False]
     one, two = (checkpoints.load_model(path)[0] for path in (trained[0], tmp_path / "d"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, two)
@@ -127,8 +120,7 @@ def test_two_processes_train_like_one(root, trained, tmp_path):
 
 def test_sigterm_saves_and_says_how_to_go_on(root, tmp_path):
     words = train_words(root, tmp_path / "c", "--config.steps=100000", "--config.log_every=1")
-    command = [sys.executable, str(ROOT / "train_openpose.py"), *words]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with Program(ROOT / "train_openpose.py", *words) as process:
         for line in process.stdout:
             if line.startswith("step 3/"):
                 process.send_signal(signal.SIGTERM)

@@ -178,19 +178,29 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
 
 def _read_bytes(path, limit):
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(path, "rb", opener=open_regular) as file:
+            data = file.read(limit + 1)
     except ValueError:  # a NUL in its name
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-    with open(descriptor, "rb") as file:  # not blocking: someone may have put a pipe there
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a file")
-        data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
     return data
 
 
+def open_regular(path: str | os.PathLike, flags: int) -> int:
+    """An opener, for `open`, of regular files only: it waits for no pipe that lies there.
+
+    Raises:
+      OSError: it is something else.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return descriptor
+
+
 def sha256(path: str | os.PathLike) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from danceflax.errors import UserError
-from danceflax.io.files import write_folder
+from danceflax.io.files import read_bytes, write_folder
 from danceflax.training import digests
 
 
@@ -93,9 +93,13 @@ def _holds_model(path):
 def _read_score(path):
     """The figure by which a step is better than others; that of a step without one is lowest."""
     try:
-        return float(json.loads((path / "metrics" / "metrics").read_text())["score"])
+        return float(_read_json(path / "metrics" / "metrics")["score"])
     except (OSError, ValueError, KeyError, TypeError):
         return -np.inf
+
+
+def _read_json(path):
+    return json.loads(read_bytes(path, digests.MAX_BYTES))
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     what the model is."""
     file = path / "config" / "metadata"
     try:
-        config = json.loads(file.read_text())
+        config = _read_json(file)
         model, normalisation = config["model"], config["normalisation"]
         sound = isinstance(model["name"], str) and isinstance(model["options"], dict)
         sound &= all(np.array(normalisation[key], float).ndim == 1 for key in ("mean", "std"))

@@ -7,7 +7,7 @@ import pathlib
 
 import matplotlib.figure
 
-from danceflax.io.files import write_whole
+from danceflax.io.files import open_regular, write_whole
 
 NAME, PICTURE = "metrics.jsonl", "curves.png"
 SHOWN = ("score", "AP", "AP50", "PCK", "top1", "mean_class_accuracy")  # in validation
@@ -24,7 +24,9 @@ def find_metrics(checkpoint: str | os.PathLike) -> pathlib.Path | None:
 def read_curves(path: str | os.PathLike) -> Curves:
     """{(split, figure): (steps, values)} of a metrics.jsonl; other lines are passed over."""
     curves = {}
-    for text in pathlib.Path(path).read_text(errors="replace").splitlines():
+    with open(path, errors="replace", opener=open_regular) as file:
+        lines = file.read().splitlines()
+    for text in lines:
         try:
             line = json.loads(text)
             step, split = line.pop("step"), line.pop("split")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from danceflax.errors import UserError
 from danceflax.io.console import errors
+from danceflax.io.files import open_regular
 
 NAME = ".lock"
 # What a file system says that knows no locks.
@@ -30,10 +31,10 @@ def hold(workdir: str | os.PathLike) -> Iterator[None]:
     path = pathlib.Path(workdir) / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")  # noqa: SIM115 (closed below)
+        file = open(path, "a+", opener=_open_own)  # noqa: SIM115 (closed below)
     except OSError as error:
         raise UserError(
-            f"{workdir}: cannot be written: {error.strerror or error}; name another --workdir"
+            f"{error.filename}: cannot be written: {error.strerror}; name another --workdir"
         ) from None
     with file:
         try:
@@ -53,3 +54,8 @@ def hold(workdir: str | os.PathLike) -> Iterator[None]:
             file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n")
             file.flush()
         yield
+
+
+def _open_own(path, flags):
+    """A link may lead to a file of somebody's, which would be emptied."""
+    return open_regular(path, flags | os.O_NOFOLLOW)

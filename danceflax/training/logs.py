@@ -11,7 +11,7 @@ from typing import Any
 
 from danceflax.errors import UserError
 from danceflax.io.console import errors
-from danceflax.io.files import write_text
+from danceflax.io.files import open_regular, write_text
 
 FLUSH_SECONDS = 10.0  # how long TensorBoard may have to wait for what was logged
 
@@ -40,7 +40,8 @@ class Logs:
         """Adds a line to metrics.jsonl."""
         with self._bearing_errors():
             if self._lines is None:
-                self._lines = open(self._workdir / "metrics.jsonl", "ab", buffering=0)  # noqa: SIM115
+                path = self._workdir / "metrics.jsonl"
+                self._lines = open(path, "ab", buffering=0, opener=open_regular)  # noqa: SIM115
             data, start = json.dumps(values).encode() + b"\n", self._lines.tell()
             if self._lines.write(data) != len(data):
                 self._lines.truncate(start)
@@ -110,5 +111,6 @@ def _drop_after(path, step):
             return False
 
     if path.exists():
-        lines = path.read_text(errors="replace").splitlines()
+        with open(path, errors="replace", opener=open_regular) as file:
+            lines = file.read().splitlines()
         write_text(path, "".join(f"{line}\n" for line in lines if is_kept(line)))

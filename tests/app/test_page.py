@@ -5,8 +5,13 @@ import json
 import os
 import re
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import zipfile
 
 import jax
@@ -16,7 +21,7 @@ import pandas as pd
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import random_variables
+from conftest import ROOT, random_variables
 
 from configs import sequence
 from danceflax import cli
@@ -195,6 +200,30 @@ def test_video_and_its_dance(page, folder, predicted, tmp_path):
     drawn = read_video(download(page, "clip_dance.mp4", tmp_path))
     assert drawn.count == 2 * FPS
     page.wait_for_selector("#timeline img", state="visible")
+
+
+def ask(address, **options):
+    """The status with which the server answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, **options)) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_page_is_this_computers_alone_and_takes_so_much(address):
+    command = [sys.executable, "app.py", "--help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert re.search(r"--host: .*\(default 127\.0\.0\.1\)", said)
+    with pytest.raises(ConnectionRefusedError):  # the same computer, by another of its addresses
+        socket.create_connection(("127.0.0.2", address.rpartition(":")[2]))
+    assert ask(address, headers={"Host": "localhost"}) == 200
+    assert ask(address, headers={"Host": "elsewhere.example"}) == 400
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    for size, status in ((1_000, 200), (1_000_001, 413)):
+        body = head + bytes(size) + b"\r\n--x--\r\n"
+        assert ask(f"{address}/gradio_api/upload", data=body, headers=kind) == status
 
 
 def test_bad_files_get_a_message(page, tmp_path):

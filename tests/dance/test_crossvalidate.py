@@ -32,7 +32,7 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-def test_every_clip_is_judged_once_and_read_once(root, tmp_path, monkeypatch):
+def test_every_clip_is_judged_once_and_read_once(root, tmp_path, monkeypatch, no_transfers):
     read, real = [], people.read_people
     monkeypatch.setattr(
         people, "read_people", lambda record, *of: read.append(record["name"]) or real(record, *of)

@@ -2,13 +2,10 @@
 
 import csv
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import save_sequence_network
+from conftest import call, save_sequence_network
 
 from danceflax.api import load_predictor
 from danceflax.dance.sequences.predict import join_answers
@@ -16,7 +13,6 @@ from danceflax.errors import UserError
 from danceflax.io.videos import VideoWriter, read_video
 from danceflax.pose.openpose_json import write_people
 
-ROOT = pathlib.Path(__file__).parents[2]
 FPS, FRAMES = 25.0, 70
 
 
@@ -72,9 +68,8 @@ def test_keypoints_or_a_pose_network_are_needed(folder, tmp_path):
 
 def test_script_writes_answers_a_timeline_and_the_video(folder, tmp_path):
     words = [f"--checkpoint={folder}/model", f"--keypoints={folder}", f"--input={folder}/a.mp4"]
-    command = [sys.executable, str(ROOT / "predict.py"), *words, f"--output={tmp_path}/out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    status, _, errors = call("predict.py", *words, f"--output={tmp_path}/out")
+    assert status == 0, errors
     found = json.loads((tmp_path / "out/a_classes.json").read_text())
     assert [entry["dancer"] for entry in found["dancers"]] == [0, 1]
     assert {item["label"] for item in found["top"]} == {"tango", "waltz"}

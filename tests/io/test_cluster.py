@@ -3,9 +3,8 @@
 import functools
 import itertools
 import os
-import pathlib
+import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,8 @@ import uuid
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_video, random_variables
+from conftest import ROOT, call, make_root, make_video, random_variables
+from forked import Program
 
 from configs import frames, sequence
 from danceflax.api import share_predictor
@@ -30,8 +30,7 @@ from danceflax.training.checkpoints import save_model
 
 distributed = pytest.importorskip("distributed", reason="the extra danceflax[cluster] is missing")
 
-ROOT = pathlib.Path(__file__).parents[2]
-COMMANDS = {"frames": "danceflax.prepare.frames"}
+COMMANDS = {name: f"danceflax.prepare.{name}" for name in ("frames", "keypoints")}
 VIDEOS, FRAMES = 6, 200
 NAMES = ["tango", "waltz"]
 
@@ -61,10 +60,8 @@ def run(*words):
 def start(cluster, folder, root):
     """The process of a command, once a worker is in the middle of a video."""
     words = ["frames", f"--videos={folder}/in", f"--root={root}"]
-    process = subprocess.Popen(
-        [sys.executable, "prepare_data.py", *words, f"--scheduler={cluster.scheduler_address}"],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    words.append(f"--scheduler={cluster.scheduler_address}")
+    process = Program(ROOT / "prepare_data.py", *words)
     wait_for(lambda: any(root.glob("frames/tango/*.jpg")))
     return process
 
@@ -151,11 +148,13 @@ def test_faults_are_one_line(case, message, cluster, tmp_path, monkeypatch, capf
 
 
 def test_predict_writes_the_same_files(cluster, tmp_path):
-    """A pose network of random weights over two videos and two images; each worker loads it."""
+    """A pose network of random weights over two videos and two images, and over the frames of a
+    root; each worker loads it."""
     skeleton, options = COCO18, {"width": 0.1, "paf_stages": 1, "heatmap_stages": 1}
     model = create_model("openpose_body25", skeleton=skeleton, **options)
     config = {"model": {"name": "openpose_body25", "options": options}} | {
         "skeleton": skeleton.to_dict(), "normalisation": {"mean": [127.5] * 3, "std": [255.0] * 3},
+        "training": {"eval": {"size": [64, 64]}},
     }  # fmt: skip
     save_model(tmp_path / "net", random_variables(model, jnp.zeros((1, 64, 64, 3))), config)
     for name in "ab":
@@ -163,14 +162,22 @@ def test_predict_writes_the_same_files(cluster, tmp_path):
         write_image(tmp_path / "in" / f"{name}.png", np.full((64, 64, 3), 99, np.uint8))
     words = ["--checkpoint=net", "--input=in", "--height=64", "--batch_size=2", "--coco_json"]
     for output, more in (("here", ()), ("there", (f"--scheduler={cluster.scheduler_address}",))):
-        done = subprocess.run(
-            [sys.executable, ROOT / "predict.py", *words, f"--output={output}", *more],
-            cwd=tmp_path, capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        more = (f"--output={output}", *more)
+        status, _, errors = call("predict.py", *words, *more, cwd=tmp_path)
+        assert status == 0, errors
     assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
     assert len(read_files(tmp_path / "here")) == 2 * (3 + 1) + 2 * 2 + 1
+    found = []
+    for scheduler in ("", cluster.scheduler_address):
+        root = tmp_path / f"root{len(found)}"
+        for dance in ("tango", "waltz"):
+            make_root(root, 5, size=(64, 64), dance=dance)
+        shutil.rmtree(root / "keypoints")
+        words = [f"--root={root}", f"--checkpoint={tmp_path}/net", "--batch_size=2"]
+        words.append(f"--scheduler={scheduler}")
+        assert run_commands("", COMMANDS, ["keypoints", *words]) == 0
+        found.append(read_files(root / "keypoints"))
+    assert found[0] == found[1] and len(found[0]) == 2 * 5
 
 
 @pytest.fixture

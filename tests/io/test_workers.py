@@ -4,18 +4,17 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from conftest import make_root
+from conftest import ROOT, make_root
+from forked import Program
 
 from danceflax.cli.commands import run_commands
 from danceflax.dance import features
 from danceflax.io import files
 
-ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {"flow": "danceflax.prepare.flow"}
 
 
@@ -33,10 +32,8 @@ def is_alive(pid):
 def test_no_process_outlives_a_command(kind, tmp_path):
     for clip in range(4):
         make_root(tmp_path, num_frames=30, size=(360, 480), dance=f"dance{clip}")
-    words = ["prepare_data.py", "flow", f"--root={tmp_path}", "--method=farneback", "--workers=2"]
-    process = subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    words = ["flow", f"--root={tmp_path}", "--method=farneback", "--workers=2"]
+    process = Program(ROOT / "prepare_data.py", *words)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("flow/*/*.png")) and time.monotonic() < deadline:
         time.sleep(0.02)

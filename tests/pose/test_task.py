@@ -15,7 +15,7 @@ from danceflax.training.train import train
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path, no_transfers):
     for name, dance in (("a", "tango"), ("b", "waltz")):
         make_root(tmp_path / name, 6, size=(48, 64), dance=dance)
     config = openpose_body25.get_config("demo")
@@ -32,14 +32,17 @@ def lines(workdir, split):
     return [line for line in read if line["split"] == split]
 
 
-def test_two_sets_train_a_network_with_batch_norm(config, tmp_path):
+def test_two_sets_train_a_network_with_batch_norm(config, tmp_path, compilations):
     add_set(config, "ours", 0.5)
     add_set(config, "theirs", 0.5, root=str(tmp_path / "b"))
     config.model.batch_norm, config.eval.score = True, "theirs/PCK"
     for group in config.optimizer.groups.values():
         group.schedule, group.warmup_steps, group.rise = "one_cycle", 0, 0.5
+    config.eval_every, config.eval.limit = 2, 3  # a ragged last batch
     train(config, tmp_path / "run", make_task)
-    (found,) = lines(tmp_path / "run", "val")
+    assert compilations[1, "train"] == compilations[2, "train"] > 0
+    assert compilations[2, "val"] == compilations[4, "val"]
+    found = lines(tmp_path / "run", "val")[-1]
     assert {"ours/AP", "ours/loss", "theirs/PCK", "theirs/loss"} <= set(found)
     rates = [line["lr/paf"] for line in lines(tmp_path / "run", "train")]
     assert rates[1] == max(rates) > 10 * rates[-1]
@@ -48,7 +51,7 @@ def test_two_sets_train_a_network_with_batch_norm(config, tmp_path):
     assert np.abs(mean).max() > 0  # the running statistics were updated, and saved
     assert saved["model"]["options"]["batch_norm"]
     output = tmp_path / "theirs.json"
-    words = f"--checkpoint={tmp_path / 'run'}", "--size=48,48", "--limit=2"
+    words = f"--checkpoint={tmp_path / 'run'}", "--size=48,48", "--limit=3"
     status, _, error = call("evaluate.py", *words, "--set=theirs", f"--output={output}")
     assert status == 0, error
     figures = json.loads(output.read_text())["metrics"]

@@ -37,7 +37,7 @@ def dance(tmp_path, monkeypatch):
         cv2.imwrite(str(tmp_path / "frames" / file), np.zeros((90, 160, 3), np.uint8))
         (tmp_path / "keypoints" / file).with_suffix(".json").unlink()
     knows = Knows([people for people, _ in found])
-    monkeypatch.setattr(api, "load_predictor", lambda checkpoint, batch_size: knows)
+    monkeypatch.setattr(api, "share_predictor", lambda run, path, batch_size: knows)
     return tmp_path, files, knows, [who for _, who in found]
 
 

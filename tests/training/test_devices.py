@@ -5,13 +5,12 @@ import json
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forked import Program
 
 from danceflax.dance import evaluate as dance
 from danceflax.data.loader import make_loader
@@ -53,10 +52,9 @@ def test_shard_map_runs_the_same_step():
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
     folder = pathlib.Path(__file__).parent
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (folder, folder.parents[1])))
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = Program("-c", COMPARE, env=environment)
+    _, errors = done.communicate()
+    assert done.returncode == 0, errors
 
 
 class Samples:
@@ -131,8 +129,7 @@ def test_an_evaluation_counts_nothing_twice():
             "JAX_NUM_CPU_DEVICES": "2", "JAX_COORDINATOR_ADDRESS": address, "JAX_PROCESS_ID": index,
             "JAX_NUM_PROCESSES": "2", "PYTHONPATH": f"{folder}{os.pathsep}{folder.parents[1]}",
         }  # fmt: skip
-        command = [sys.executable, "-c", code]
-        pair.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+        pair.append(Program("-c", code, env=environment))
     found = [json.loads(process.communicate(timeout=90)[0].splitlines()[-1]) for process in pair]
     expected = evaluate_both(9)
     assert expected["counted"] == [[0, 1, *range(3, 9)]] * 2

@@ -49,6 +49,12 @@ def restored_step(workdir):
     return int(restored.step)
 
 
+def replace_by_pipe(step):
+    file = next(step.glob("training/d/*"))
+    file.unlink()
+    os.mkfifo(file)
+
+
 def empty(step):
     shutil.rmtree(step)
     step.mkdir()
@@ -78,6 +84,7 @@ DAMAGES = {
     name_at_length: "a{200}",
     empty: "it is empty",
     truncate: "model/d/.* is damaged",
+    replace_by_pipe: "training/d/.* cannot be read: not a file",
     lose: "training/d/.* is missing",
     lose_digests: "it has no SHA256SUMS",
     garble_digests: "it has no SHA256SUMS",

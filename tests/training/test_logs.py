@@ -1,6 +1,7 @@
 """Reports go on, whatever the disk and the screen do."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -25,6 +26,15 @@ def read_events(folder):
             steps[path.name].append(Event.FromString(data[12 : 12 + length]).step)
             data = data[length + 16 :]
     return steps
+
+
+def test_a_log_that_is_a_pipe_is_said_and_not_waited_for(tmp_path, capfd):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with Report(tmp_path, 10, 0, 4) as report:
+        for step in (1, 2):
+            report.scalars(step, "train", {"loss": 2.0})
+    said = capfd.readouterr().err
+    assert said == f"{tmp_path}: logs cannot be written: not a file; going on without\n"
 
 
 def read_lines(workdir):

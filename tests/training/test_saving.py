@@ -5,7 +5,6 @@ import os
 import pathlib
 import socket
 import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 from conftest import fill_disk, small_disk
+from forked import Program
 
 from danceflax.errors import UserError
 from danceflax.training import devices, digests
@@ -53,19 +53,26 @@ def start(folder, num_devices, *names, process=None):
     if process:
         keys = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
         environment |= dict(zip(keys, process, strict=True))
-    return subprocess.Popen([sys.executable, "-c", code, str(folder), *names], env=environment)
+    return Program("-c", code, folder, *names, env=environment)
+
+
+def end(*processes):
+    """Waits for processes, which must succeed."""
+    for process in processes:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
 
 
 def test_any_number_of_devices_and_processes_goes_on(tmp_path):
     save_and_restore(tmp_path, "one")
-    assert start(tmp_path, 4, "four", "one").wait(60) == 0
+    end(start(tmp_path, 4, "four", "one"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     two = start(tmp_path, 2, "two", "one", "four")
     pair = [start(tmp_path, 2, "pair", "one", "four", process=(address, "2", i)) for i in "01"]
-    assert [process.wait(90) for process in (two, *pair)] == [0, 0, 0]
-    assert start(tmp_path, 4, "again", "two", "pair").wait(60) == 0
+    end(two, *pair)
+    end(start(tmp_path, 4, "again", "two", "pair"))
     save_and_restore(tmp_path, "end", "four", "two", "pair")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,27 @@ def test_a_folder_is_locked_while_its_holder_lives(tmp_path):
             pass
     with pytest.raises(UserError, match="cannot be written: "), hold(tmp_path / ".lock"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing", "link to a file"])
+def test_a_lock_that_is_no_file_of_the_workdir_is_a_line(kind, tmp_path):
+    lock, target = tmp_path / "run" / ".lock", tmp_path / "target"
+    lock.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(target)
+    if kind == "link to a file":
+        target.write_text("somebody's")
+    with (
+        pytest.raises(UserError, match=re.escape(f"{lock}: cannot be written: ")) as caught,
+        hold(lock.parent),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+    assert not target.exists() or target.read_text() == "somebody's"
 
 
 def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, capfd):

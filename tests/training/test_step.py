@@ -1,14 +1,13 @@
 """The step: groups, freezing, devices, accumulation, averages, on a network of few numbers."""
 
 import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from forked import Program
 
 from danceflax.errors import UserError
 from danceflax.training import devices, optimizers
@@ -185,7 +184,9 @@ def test_two_devices_update_like_one(tmp_path):
         f"np.savez({str(tmp_path / 'two.npz')!r}, *leaves)"
     )
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    program = Program("-c", code, env=environment)
+    _, errors = program.communicate()
+    assert program.returncode == 0, errors
     two = np.load(tmp_path / "two.npz")
     one = jax.tree.leaves(run()[0].params)
     for value, key in zip(one, two.files, strict=True):

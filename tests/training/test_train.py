@@ -1,13 +1,12 @@
 """The story of a training, told with a toy: stops, kills, data and disks that go."""
 
+import itertools
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
@@ -16,12 +15,12 @@ import numpy as np
 import pytest
 import toy_task
 from conftest import small_disk
+from forked import Program
 
 from danceflax.errors import UserError
-from danceflax.training import checkpoints, digests, loop, lost, replay, train
+from danceflax.training import checkpoints, digests, lost, replay, report, train
 from danceflax.training.lock import hold
 
-ROOT = pathlib.Path(__file__).parents[2]
 QUIET = dict(log_every=1000, eval_every=0, save_every=0)
 
 
@@ -29,11 +28,8 @@ def start(workdir, process=(), **changes):
     """The toy's training as a process of its own, or as one of several."""
     words = [f"{key.replace('__', '.')}={value!r}" for key, value in changes.items()]
     keys = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | dict(zip(keys, process, strict=False))
-    return subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "toy_task.py", workdir, *words],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    environment = os.environ | dict(zip(keys, process, strict=False))
+    return Program("tests/toy_task.py", workdir, *words, env=environment)
 
 
 def run(workdir, **changes):
@@ -130,20 +126,27 @@ def test_whichever_process_has_lost_its_data_saves_what_it_has(tmp_path):
     assert int(state.step) == number + 3
 
 
-@pytest.mark.parametrize(
-    "kind, gone", [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1)]
-)
-def test_a_process_that_has_gone_ends_the_others_in_a_line(kind, gone, tmp_path):
-    pair = start_two(tmp_path, lost_after=10)
-    pair[gone].send_signal(kind)
+def test_a_process_that_has_gone_ends_the_others_in_a_line(tmp_path):
+    """Killed or stopped, the first or the second: four runs at once, for most of it is waiting."""
+    cases = list(itertools.product((signal.SIGKILL, signal.SIGSTOP), (0, 1)))
+    pairs = [start_two(tmp_path / f"{kind}{gone}", lost_after=10) for kind, gone in cases]
+    for (kind, gone), pair in zip(cases, pairs, strict=True):
+        pair[gone].send_signal(kind)
     begun = time.monotonic()
     try:
-        _, said = pair[1 - gone].communicate(timeout=60)
+        for (_, gone), pair in zip(cases, pairs, strict=True):
+            _, said = pair[1 - gone].communicate(timeout=60)
+            assert time.monotonic() - begun < 10 + 8
+            assert pair[1 - gone].returncode == lost.STATUS
+            assert said.splitlines() == [lost.LOST]
+        for (kind, gone), pair in zip(cases, pairs, strict=True):
+            if kind == signal.SIGSTOP:  # it wakes, and does not stay alone
+                pair[gone].send_signal(signal.SIGCONT)
+                _, said = pair[gone].communicate(timeout=60)
+                assert (pair[gone].returncode, said.splitlines()) == (lost.STATUS, [lost.LOST])
     finally:
-        pair[gone].kill()
-    assert time.monotonic() - begun < 10 + 8
-    assert pair[1 - gone].returncode == lost.STATUS
-    assert said.splitlines() == [lost.LOST]
+        for process in itertools.chain(*pairs):
+            process.kill()
 
 
 def test_a_second_training_in_a_workdir_is_refused(tmp_path):
@@ -205,31 +208,19 @@ def test_a_full_disk_neither_hangs_nor_ends_a_training_before_its_last_step(tmp_
 
 
 def test_nothing_is_compiled_or_carried_over_unasked_or_held_after_the_first_steps(
-    tmp_path, monkeypatch
+    tmp_path, compilations, no_transfers, monkeypatch
 ):
-    compiled, counts, held = [], {}, []
+    held, advance = [], report.Report.advance
 
-    def count(event, _, **about):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(about.get("fun_name"))
-
-    def scalars(self, step, split, values, shown=None):
-        counts[step, split] = len(compiled)
+    def note(*args):
         held.append(len(jax.live_arrays()))
+        advance(*args)
 
-    def guarded(*args, **options):
-        with jax.transfer_guard("disallow"):
-            return loop.fit(*args, **options)
-
-    monkeypatch.setattr(train, "fit", guarded)
-    monkeypatch.setattr("danceflax.training.report.Report.scalars", scalars)
-    jax.monitoring.register_event_duration_secs_listener(count)
-    try:  # 50 samples make ragged batches of 8, in training and in evaluation
-        run(tmp_path, steps=30, log_every=1, eval_every=5, save_every=5)
-    finally:
-        jax.monitoring.unregister_event_duration_listener(count)
-    assert len(counts) == 36 and counts[1, "train"] > 0
-    assert set(counts.values()) == {counts[1, "train"]}
+    monkeypatch.setattr(report.Report, "advance", note)
+    # 50 samples make ragged batches of 8, in training and in evaluation
+    run(tmp_path, steps=30, log_every=1, eval_every=5, save_every=5)
+    assert len(compilations) == 36 and compilations[1, "train"] > 0
+    assert set(compilations.values()) == {compilations[1, "train"]}
     assert max(held) < 2 * held[0]  # a save that is under way holds the state once more
 
 

@@ -1,20 +1,17 @@
 """Conversion: every naming of the weights, strictness both ways, the command line."""
 
-import pathlib
 import re
-import subprocess
-import sys
 
 import caffe_files
 import numpy as np
 import pytest
+from conftest import call
 
 from danceflax.errors import UserError
 from danceflax.scripts import convert_weights
 from danceflax.training import checkpoints
 from danceflax.weights import convert, keys
 
-ROOT = pathlib.Path(__file__).parents[2]
 LAYERS = {
     "openpose_coco": caffe_files.coco_layers,
     "openpose_body25": caffe_files.body25_layers,
@@ -205,26 +202,20 @@ def test_pytorch_i3d_is_the_same_network_and_scales_are_folded():
         assert np.array_equal(convert.flatten(scaled)[path], factor * array), path
 
 
-def run(*arguments):
-    """The finished process of convert_weights.py."""
-    command = [sys.executable, str(ROOT / "convert_weights.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_a_bad_file_gives_one_line_status_2_and_no_output(tmp_path):
     whole = caffe_files.caffemodel(caffe_files.random_weights(caffe_files.vgg19_layers()))
     path, output = tmp_path / "net.caffemodel", tmp_path / "out"
     path.write_bytes(whole[: len(whole) // 2])
     flags = ["--source=caffe", "--model=vgg19", f"--input={path}", f"--output={output}"]
-    done = run(*flags)
-    assert done.returncode == 2 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert "net.caffemodel is not a whole .caffemodel file" in done.stderr
+    status, said, errors = call("convert_weights.py", *flags)
+    assert status == 2 and said == ""
+    assert len(errors.splitlines()) == 1
+    assert "net.caffemodel is not a whole .caffemodel file" in errors
     assert [p.name for p in tmp_path.iterdir()] == ["net.caffemodel"]
     path.write_bytes(whole)
-    done = run(*flags)
-    assert done.returncode == 0, done.stderr
-    assert "20 tensors" in done.stdout and done.stderr == ""
+    status, said, errors = call("convert_weights.py", *flags)
+    assert status == 0, errors
+    assert "20 tensors" in said and errors == ""
     variables, config = checkpoints.load_model(output)
     assert len(variables["params"]["feature"]) == 10
     assert config["model"]["name"] == "vgg19"
