@@ -147,7 +147,7 @@ def _count(tree):
 
 def name_runs(runs: Sequence[Run]) -> list[str]:
     """What the report calls the runs: of each path, as much of its end as tells all apart."""
-    paths = [[pathlib.Path(path).parts for path in run.name.split(FUSED)] for run in runs]
+    paths = [[_split_path(path) for path in run.name.split(FUSED)] for run in runs]
     together = set(itertools.chain.from_iterable(paths))
     for count in range(1, max(map(len, together)) + 1):
         if len({own[-count:] for own in together}) == len(together):
@@ -156,3 +156,11 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
     if len(set(names)) < len(names):  # a run beside itself
         return [f"{name} ({number})" for number, name in enumerate(names, 1)]
     return names
+
+
+def _split_path(path):
+    """The parts of a path; a step is named with its run: "a step 1000" of runs/a/checkpoints/1000."""
+    parts = pathlib.Path(path).parts
+    if len(parts) > 2 and parts[-2] == "checkpoints" and parts[-1].isdigit():
+        return (*parts[:-3], f"{parts[-3]} step {parts[-1]}")
+    return parts
