@@ -159,7 +159,7 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
 
 
 def _split_path(path):
-    """The parts of a path; a step is named with its run: "a step 1000" of runs/a/checkpoints/1000."""
+    """The parts of a path; of a step, runs/a/checkpoints/9, with "a step 9" as the last."""
     parts = pathlib.Path(path).parts
     if len(parts) > 2 and parts[-2] == "checkpoints" and parts[-1].isdigit():
         return (*parts[:-3], f"{parts[-3]} step {parts[-1]}")
