@@ -233,16 +233,16 @@ def test_cancel(page, folder, monkeypatch):
     assert left == []  # what was begun is gone
 
 
-def test_a_page_that_is_closed_ends_its_work(browser, address, folder, monkeypatch):
+def test_a_page_that_is_closed_ends_its_work(browser, address, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(app_page, "analyse", work_on)
     page = browser.new_page()
     page.goto(address)
     page.wait_for_selector("#find")
-    upload(page, folder / "in" / "photo.jpg")
+    upload(page, shutil.copy(folder / "in" / "photo.jpg", tmp_path / "own.jpg"))
     wait_until_working(page)
-    (begun,) = (folder / "home").rglob("begun")
+    (begun,), (own,) = ((folder / "home").rglob(name) for name in ("begun", "own.jpg"))
     page.close()
     deadline = time.monotonic() + WAIT / 1000
-    while begun.parent.exists() and time.monotonic() < deadline:
+    while own.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not begun.parent.exists()  # which goes once the work has ended
+    assert not own.exists() and not begun.exists()  # which go once the work has ended
