@@ -6,8 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
+
+from danceflax.__main__ import COMMANDS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
@@ -160,6 +163,18 @@ def test_make_targets_exist():
     text = "\n".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"(?:^ {4,}|`)make ([\w-]+)", text, re.MULTILINE))
     assert {"demo", "docs"} <= named <= targets
+
+
+def test_extras_benchmarks_and_commands_exist():
+    text = "\n".join(page.read_text() for page in PAGES)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"danceflax\[([\w,]+)\]", text))
+    assert {"app", "onnx"} <= named <= extras["optional-dependencies"].keys()
+    benchmarks = set(re.findall(r"\b(?:benchmarks/\w+|bench_\w+)\.py", text))
+    folder = ROOT / "benchmarks"
+    assert benchmarks and all((folder / pathlib.Path(name).name).exists() for name in benchmarks)
+    commands = set(re.findall(r"`danceflax ([\w-]+)", text))
+    assert {"predict"} <= commands <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
