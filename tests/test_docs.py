@@ -6,8 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
+
+from danceflax.__main__ import COMMANDS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
@@ -39,8 +42,7 @@ def apart(function, *arguments):
         except BaseException as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(status)
-    if os.waitpid(child, 0)[1]:
-        os._exit(1)
+    faults.append(os.waitpid(child, 0)[1])
 
 def look_up(words, names):
     for word in words:
@@ -73,12 +75,16 @@ def read_commands(doc, table, argv=None):
 def start(script):
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")
+    if any(faults):
+        sys.exit(1)
 
+faults = []
 cli.run, commands.run_commands = read, read_commands
 given = json.load(sys.stdin)
 for script in sorted({words[0] for words, _ in given}):
     todo = [(words, whole) for words, whole in given if words[0] == script]
     apart(start, script)
+sys.exit(any(faults))
 """
 
 
@@ -131,28 +137,25 @@ With `evaluate.py
     ]
 
 
-@pytest.mark.parametrize(
-    "words, message",
-    [
-        (["predict.py", "--checkpiont=runs/a"], "checkpiont"),
-        (["train_openpose.py", "--config=configs/none.py", "--workdir=a"], "no such file"),
-        (["train_openpose.py", "--config=configs/openpose_coco.py:none", "--workdir=a"], "none"),
-        (
-            ["train_openpose.py", "--config=configs/openpose_coco.py", "--workdir=a"]
-            + ["--config.stepz=1"],
-            "no such field",
-        ),
-    ],
-)
-def test_a_wrong_command_is_found(words, message):
-    result = read_commands([(words, True)])
-    assert result.returncode == 1 and message in result.stderr
+WRONG = [  # (words, whether they are a whole command, what is said)
+    ("predict.py --checkpiont=runs/a", True, "'checkpiont'"),
+    ("train_openpose.py --config=configs/none.py --workdir=a", True, "no such file"),
+    ("train_openpose.py --config=configs/openpose_coco.py:none --workdir=a", True, "not 'none'"),
+    (
+        "train_openpose.py --config=configs/openpose_coco.py --workdir=a --config.stepz=1",
+        True,
+        "--config.stepz: the config has no such field",
+    ),
+    ("evaluate.py --repport", False, "--repport is no flag"),
+    ("prepare_data.py split --percents", False, "--percents is no flag"),
+]
 
 
-def test_a_wrong_flag_in_a_sentence_is_found():
-    for words in (["evaluate.py", "--repport"], ["prepare_data.py", "split", "--percents"]):
-        result = read_commands([(words, False)])
-        assert result.returncode == 1 and "is no flag" in result.stderr
+def test_wrong_commands_are_found():
+    result = read_commands([(words.split(), whole) for words, whole, _ in WRONG])
+    said = re.findall(r"^error: (.*)", result.stderr, re.MULTILINE)
+    assert result.returncode == 1 and len(said) == len(WRONG)
+    assert all(any(message in line for line in said) for _, _, message in WRONG)
 
 
 def test_make_targets_exist():
@@ -160,6 +163,18 @@ def test_make_targets_exist():
     text = "\n".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"(?:^ {4,}|`)make ([\w-]+)", text, re.MULTILINE))
     assert {"demo", "docs"} <= named <= targets
+
+
+def test_extras_benchmarks_and_commands_exist():
+    text = "\n".join(page.read_text() for page in PAGES)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"danceflax\[([\w,]+)\]", text))
+    assert {"app", "onnx"} <= named <= extras["optional-dependencies"].keys()
+    benchmarks = set(re.findall(r"\b(?:benchmarks/\w+|bench_\w+)\.py", text))
+    folder = ROOT / "benchmarks"
+    assert benchmarks and all((folder / pathlib.Path(name).name).exists() for name in benchmarks)
+    commands = set(re.findall(r"`danceflax ([\w-]+)", text))
+    assert {"predict"} <= commands <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,12 +1,13 @@
 """Work of a page: one piece at a time, in a thread that says how far it is and can be stopped."""
 
+import collections
 import concurrent.futures
 import pathlib
 import shutil
 import tempfile
 import threading
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from danceflax.io.console import hear_progress
 
@@ -58,10 +59,16 @@ class Job:
         self._stop.set()
         self._future.cancel()
 
-    def close(self) -> None:
-        """Stops the work, and removes what it has written once it has ended."""
+    def close(self, files: Iterable[pathlib.Path] = ()) -> None:
+        """Stops the work; once it has ended, removes what it has written, and these files."""
+
+        def remove(_):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            for file in files:
+                file.unlink(missing_ok=True)
+
         self.stop()
-        self._future.add_done_callback(lambda _: shutil.rmtree(self.folder, ignore_errors=True))
+        self._future.add_done_callback(remove)
 
     def _run(self, function):
         self._hear("loading the network", "", 0, None)
@@ -75,14 +82,19 @@ class Job:
 
 
 class Jobs:
-    """The last job of each page that is open; `home` is where their folders lie."""
+    """The last job of each page that is open, and what was uploaded there; `home` is where their
+    folders lie."""
 
     def __init__(self, home: pathlib.Path):
-        self._home, self._jobs = home, {}
+        self._home, self._jobs, self._uploads = home, {}, collections.defaultdict(set)
 
-    def begin(self, page: str, function: Callable[[pathlib.Path], typing.Any]) -> Job:
-        """Begins a page's next job; the one before goes, with what it has found."""
-        self.close(page)
+    def begin(
+        self, page: str, upload: pathlib.Path, function: Callable[[pathlib.Path], typing.Any]
+    ) -> Job:
+        """Begins a page's next job, on an upload; the one before goes, with what it has found."""
+        if job := self._jobs.pop(page, None):
+            job.close()
+        self._uploads[page].add(upload)
         folder = pathlib.Path(tempfile.mkdtemp(dir=self._home))
         self._jobs[page] = Job(function, folder)
         return self._jobs[page]
@@ -93,9 +105,11 @@ class Jobs:
             job.stop()
 
     def close(self, page: str) -> None:
-        """Ends a page's job, if it has one, with what it has found."""
+        """Ends a page's job, if it has one, with what it has found and what was uploaded for it,
+        unless another page has uploaded the same."""
+        own = self._uploads.pop(page, set()).difference(*self._uploads.values())
         if job := self._jobs.pop(page, None):
-            job.close()
+            job.close(own)
 
     def close_all(self) -> None:
         """`close` of every page."""

@@ -100,12 +100,14 @@ def make_page(
             tab, file, photo, film, pose, dance, flip, smooth, session: gr.Request
         ) -> AsyncIterator[dict]:
             path = (file, photo, film)[tab]
-            if not path:
+            if not path or not pathlib.Path(path).exists():  # it goes when a page is left
                 yield {status: show_fault(NO_FILE)}
                 return
             chosen = pose or "", dance or "", flip, smooth or "", batch_size, limits
-            work = functools.partial(analyse, Request(pathlib.Path(path), *chosen))
-            job, begin = jobs.begin(session.session_hash, work), time.monotonic()
+            request = Request(pathlib.Path(path), *chosen)
+            work = functools.partial(analyse, request)
+            job = jobs.begin(session.session_hash, request.path, work)
+            begin = time.monotonic()
             yield turn(True, show_progress(job.progress)) | _hide(results)
             while not job.is_done:
                 await asyncio.sleep(POLL)

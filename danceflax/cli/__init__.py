@@ -167,6 +167,8 @@ def read_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
         return values(argv)
     except flags.Error as error:
         message = " ".join(str(error).split())
+        if isinstance(error, flags.UnrecognizedFlagError):
+            message += "; --help lists the flags"
     except (AttributeError, KeyError) as error:
         message = _unknown_field(argv) or error
     except (ValueError, OSError, SyntaxError, TypeError) as error:

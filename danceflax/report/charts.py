@@ -14,6 +14,8 @@ PALETTE = ("#2e75b6", "#e07b39")  # of the first run and the second
 DASHES = ("solid", "dashed")
 KIND_COLOURS = ("#8fbf8f", "#f2d16b", "#e07b39", "#9b6fb5", "#b5433f")
 MARKED = 30  # of fewer points each is marked
+NARROWEST = 520  # pixels; on narrower screens a chart is scrolled
+ENTRY = 20  # pixels of a curve in the legend
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
 
@@ -28,6 +30,8 @@ def draw_lines(
       labels: of the axes.
       **options: of bokeh's figure.
     """
+    options = dict(height=300) | options
+    options["height"] = max(options["height"], ENTRY * len(curves) + 60)
     chart = _figure(*labels, tooltips=[("", "$name"), (labels[0], "$x"), (labels[1], "$y")],
                     **options)  # fmt: skip
     items = []
@@ -49,7 +53,9 @@ def draw_bars(
     """A chart of a bar a name and run, {run: (values, intervals)}."""
     factors = [(name, run) for name in names for run in runs] if len(runs) > 1 else list(names)
     options = dict(sizing_mode="fixed", width=min(1000, 160 + 90 * len(factors)), height=260)
-    options |= dict(x_range=FactorRange(*factors), tooltips=[("", "@x"), (label, "@y")])
+    options |= dict(
+        min_width=None, x_range=FactorRange(*factors), tooltips=[("", "@x"), (label, "@y")]
+    )
     chart = _figure("", label, **options)
     for number, (run, (values, intervals)) in enumerate(runs.items()):
         x = [(name, run) for name in names] if len(runs) > 1 else list(names)
@@ -91,9 +97,11 @@ def embed(charts: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
 
 
 def _figure(x_label, y_label, **options):
-    options = dict(height=300, sizing_mode="stretch_width", tools=TOOLS) | options
+    shape = dict(height=300, sizing_mode="stretch_width", min_width=NARROWEST)
+    options = shape | dict(tools=TOOLS) | options
     chart = figure(x_axis_label=x_label, y_axis_label=y_label, **options)
     chart.toolbar.logo, chart.toolbar.autohide = None, True
+    chart.axis.minor_tick_line_color = None
     return chart
 
 

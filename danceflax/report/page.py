@@ -81,7 +81,8 @@ def data_uri(image: UInt8[np.ndarray, "H W 3"]) -> str:
 def figure_table(
     runs: Mapping[str, Mapping[str, float]], intervals: Intervals
 ) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of figures {run: {name: value}} with their intervals, side by side."""
+    """(header, rows) of figures {run: {name: value}} with their intervals, side by side.
+    Names are shown with blanks for underlines."""
     first, *others = runs.values()
     header = ["figure", *runs, *(["difference"] if others else [])]
     rows = []
@@ -93,7 +94,7 @@ def figure_table(
         if others:
             difference = others[0][name] - value
             cells.append(show_figure(difference, intervals.difference.get(name), "+.3f"))
-        rows.append([name, *cells])
+        rows.append([name.replace("_", " "), *cells])
     return header, rows
 
 

@@ -1,5 +1,6 @@
 """What a report is about: one run, or two that were measured on the same samples."""
 
+import itertools
 import pathlib
 import platform
 import shlex
@@ -20,6 +21,7 @@ from danceflax.report import charts
 from danceflax.report.page import Section
 from danceflax.training.curves import find_metrics, read_curves
 
+FUSED = " + "  # between the paths of a run's name
 LIBRARIES = ("danceflax", "jax", "flax", "optax", "numpy", "opencv-python-headless")
 
 
@@ -144,10 +146,21 @@ def _count(tree):
 
 
 def name_runs(runs: Sequence[Run]) -> list[str]:
-    """What the report calls the runs: as much of the end of their paths as tells them apart."""
-    parts = [[run.name] if " + " in run.name else pathlib.Path(run.name).parts for run in runs]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(own[-count:]) for own in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name} ({number})" for number, name in enumerate(names, 1)]
+    """What the report calls the runs: of each path, as much of its end as tells all apart."""
+    paths = [[_split_path(path) for path in run.name.split(FUSED)] for run in runs]
+    together = set(itertools.chain.from_iterable(paths))
+    for count in range(1, max(map(len, together)) + 1):
+        if len({own[-count:] for own in together}) == len(together):
+            break
+    names = [FUSED.join("/".join(own[-count:]) for own in run) for run in paths]
+    if len(set(names)) < len(names):  # a run beside itself
+        return [f"{name} ({number})" for number, name in enumerate(names, 1)]
+    return names
+
+
+def _split_path(path):
+    """The parts of a path; of a step, runs/a/checkpoints/9, with "a step 9" as the last."""
+    parts = pathlib.Path(path).parts
+    if len(parts) > 2 and parts[-2] == "checkpoints" and parts[-1].isdigit():
+        return (*parts[:-3], f"{parts[-3]} step {parts[-1]}")
+    return parts

@@ -194,6 +194,7 @@ def evaluate_pose(model, variables, checkpoint, output):
 
     from danceflax.configs import openpose_base
     from danceflax.data.sources import Subset
+    from danceflax.pose.decode import fill_options
     from danceflax.pose.draw import write_comparison
     from danceflax.pose.evaluate import evaluate_split
     from danceflax.pose.metrics import table_rows
@@ -229,7 +230,7 @@ def evaluate_pose(model, variables, checkpoint, output):
         flip=config.eval.flip,
         scales=config.eval.scales,
         rotations=config.eval.rotations,
-        decode=config.decode.to_dict(),
+        decode=fill_options(config.decode),
         data={key: config.data[key] for key in ("source", "root")},
         devices=jax.device_count(),
     )

@@ -83,7 +83,7 @@ def announce(steps, done, amount):
     from danceflax.study.settings import share_short
 
     console.print(
-        f"{amount.videos:,} videos of {amount.dances} dances, {amount.seconds / 60:,.0f} minutes: "
+        f"{amount.videos:,} videos of {amount.dances} dances, {say_time(amount.seconds)}: "
         f"about {amount.clips:,} clips, {amount.frames:,} frames at {amount.fps:g} a second"
     )
     if short := share_short(amount):

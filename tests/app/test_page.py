@@ -236,18 +236,23 @@ def test_bad_files_get_a_message(page, tmp_path):
         assert not page.is_visible("#downloads")
 
 
+def work_on(request, output):
+    """Work without an end, which leaves a file."""
+    output.joinpath("begun").touch()
+    for _ in track(itertools.count(), 10**9, "working", "frames"):
+        time.sleep(0.01)
+
+
+def wait_until_working(page):
+    page.wait_for_function("document.querySelector('#status').innerText.includes('working')")
+
+
 def test_cancel(page, folder, monkeypatch):
     """Work that would not end ends, and the next begins."""
-
-    def work_on(request, output):
-        output.joinpath("begun").touch()
-        for _ in track(itertools.count(), 10**9, "working", "frames"):
-            time.sleep(0.01)
-
     with monkeypatch.context() as patched:
         patched.setattr(app_page, "analyse", work_on)
         upload(page, folder / "in" / "clip.mp4")
-        page.wait_for_function("document.querySelector('#status').innerText.includes('working')")
+        wait_until_working(page)
         assert re.search(r"working\s+\d+ of 1,000,000,000 frames", page.inner_text("#status"))
         page.click("#cancel")
         finish(page, "Stopped.")
@@ -255,3 +260,18 @@ def test_cancel(page, folder, monkeypatch):
     finish(page, "Done in ")
     left = list((folder / "home").rglob("begun"))
     assert left == []  # what was begun is gone
+
+
+def test_a_page_that_is_closed_ends_its_work(browser, address, folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(app_page, "analyse", work_on)
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector("#find")
+    upload(page, shutil.copy(folder / "in" / "photo.jpg", tmp_path / "own.jpg"))
+    wait_until_working(page)
+    (begun,), (own,) = ((folder / "home").rglob(name) for name in ("begun", "own.jpg"))
+    page.close()
+    deadline = time.monotonic() + WAIT / 1000
+    while own.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not own.exists() and not begun.exists()  # which go once the work has ended

@@ -15,7 +15,7 @@ from danceflax.pose.augment import letterbox
 from danceflax.pose.evaluate import evaluate_batches
 from danceflax.report import dance, pose
 from danceflax.report.bootstrap import find_intervals
-from danceflax.report.runs import Run
+from danceflax.report.runs import Run, name_runs
 from danceflax.skeleton import COCO18
 
 HOSTILE = "</script><script>alert('x')</script>"
@@ -127,7 +127,8 @@ def test_pose_report(pose_runs, tmp_path):
         row[0]: row[1] for name in ("Figures", "PCK of each joint") for row in page.tables[name][1:]
     }
     for name, value in metrics.items():
-        assert rows[name].startswith(f"{value:.3f}"), name
+        name = name if "tilt" in name else name.removeprefix("PCK/")
+        assert rows[name.replace("_", " ")].startswith(f"{value:.3f}"), name
     low, high = map(float, re.findall(r"[\d.]+", rows["AP"])[1:])
     assert low <= metrics["AP"] <= high and low < high
     assert "train loss" in (tmp_path / "one.html").read_text()
@@ -136,6 +137,22 @@ def test_pose_report(pose_runs, tmp_path):
     assert people == 20
     assert ["parameters", "17"] in page.tables["model a"]
     assert ["steps", "5"] in page.tables["Training of a"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/tmp/runs/a"], ["a"]),
+        (["runs/a", "old/a"], ["runs/a", "old/a"]),
+        (["runs/rgb + runs/flow", "runs/rgb"], ["rgb + flow", "rgb"]),
+        (["x/rgb + x/flow", "y/rgb + y/flow"], ["x/rgb + x/flow", "y/rgb + y/flow"]),
+        (["runs/a", "runs/a/checkpoints/1000"], ["a", "a step 1000"]),
+        (["runs/a", "checkpoints/coco"], ["a", "coco"]),
+        (["runs/a", "runs/a"], ["a (1)", "a (2)"]),
+    ],
+)
+def test_runs_have_short_names(paths, names):
+    assert name_runs([make_run(path, None) for path in paths]) == names
 
 
 def test_two_pose_networks(pose_runs, tmp_path):
@@ -184,7 +201,7 @@ def test_dance_report(tmp_path):
     page = check_page(tmp_path / "d.html")
     figures = {row[0]: row[1:] for row in page.tables["Figures"]}
     for name, value in runs[0].result[0].items():
-        assert name == "clips" or figures[name][0].startswith(f"{value:.3f} [")
+        assert name == "clips" or figures[name.replace("_", " ")][0].startswith(f"{value:.3f} [")
     assert "30 clips of 10 videos" in (tmp_path / "d.html").read_text()
     counts = page.tables["confusion of a"]
     assert counts[0] == ["", *classes]
