@@ -130,8 +130,7 @@ def test_grid_peaks_are_exact_where_they_do_not_crowd():
                     image[n, 0] = *point, 2
                     n += 1
         heatmaps = draw_people(ONE_JOINT, points)[0]
-        maps = jnp.moveaxis(heatmaps[..., :1], -1, 1)
-        xy, score = map(np.array, find_peaks(maps))
+        xy, score = map(np.array, find_peaks(heatmaps[..., :1]))
         np.testing.assert_array_equal((score > 0).sum(-1), 25)
         for image, found in zip(points[:, :, 0, :2], to_pixels(xy[:, 0, :25], 8), strict=True):
             error = np.abs(image[:, None] - found).max(-1)

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from danceflax.pose.decode.interpolation import find_taps
 
-# Pairs of peaks scored at once: few enough that one image wastes little, enough to fill vectors.
-CHUNK = 2048
+# Pairs of peaks an image scored at once: few enough to waste little, enough to fill vectors.
+CHUNK = 256
 
 
 def score_limbs(
@@ -45,10 +45,10 @@ def score_limbs(
     """
     batch, height, width, _ = pafs.shape
     joints, slots = xy.shape[1:3]
-    field = jnp.moveaxis(pafs.reshape(batch, height, width, len(limbs), 2), 3, 1)
-    field_x, field_y = field[..., 0].ravel(), field[..., 1].ravel()
+    field = pafs.reshape(-1, 2)  # a row a cell and limb: nothing is moved
     peak_x, peak_y = xy[..., 0].ravel(), xy[..., 1].ravel()
     from_joint, to_joint = jnp.array(limbs).T
+    chunk = CHUNK * batch
 
     # Only pairs of peaks that exist are looked at: pair p belongs to the map (image and limb) in
     # whose range it falls, and there counts through first x second peaks.
@@ -57,39 +57,35 @@ def score_limbs(
     starts = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
 
     def score_chunk(i, scores):
-        pair = i * CHUNK + jnp.arange(CHUNK)
-        owner = jnp.searchsorted(ends, pair, side="right", method="compare_all")
+        pair = i * chunk + jnp.arange(chunk)
+        owner = jnp.searchsorted(ends, pair, side="right", method="scan_unrolled")
         owner = jnp.minimum(owner, len(ends) - 1)
         image, limb = owner // len(limbs), owner % len(limbs)
         first, second = jnp.divmod(pair - starts[owner], jnp.maximum(seconds[owner], 1))
         a = (image * joints + from_joint[limb]) * slots + jnp.minimum(first, slots - 1)
         b = (image * joints + to_joint[limb]) * slots + second
-        score = score_pairs(owner, peak_x[a], peak_y[a], peak_x[b], peak_y[b])
+        score = score_pairs(image, limb, peak_x[a], peak_y[a], peak_x[b], peak_y[b])
         place = jnp.where(pair < ends[-1], (owner * slots + first) * slots + second, scores.size)
         return scores.at[place].set(score, mode="drop")
 
-    def score_pairs(owner, ax, ay, bx, by):
+    def score_pairs(image, limb, ax, ay, bx, by):
         dx, dy = bx - ax, by - ay
         length = jnp.sqrt(dx**2 + dy**2)
         ux, uy = dx / jnp.maximum(length, 1e-6), dy / jnp.maximum(length, 1e-6)
-
-        def add_sample(i, sums):
-            every, passing, supports = sums
-            along = (i + 0.5) / samples
-            value = 0.0
-            for y, weight_y in find_taps(ay + along * dy, height, weights):
-                for x, weight_x in find_taps(ax + along * dx, width, weights):
-                    cell = (owner * height + y) * width + x
-                    value += weight_y * weight_x * (field_x[cell] * ux + field_y[cell] * uy)
-            support = value > threshold
-            return every + value, passing + jnp.where(support, value, 0.0), supports + support
-
-        zero = jnp.zeros(CHUNK)
-        score = rate(*lax.fori_loop(0, samples, add_sample, (zero, zero, zero)), length)
+        along = ((np.arange(samples, dtype=np.float32) + 0.5) / samples)[:, None]
+        value = 0.0
+        for y, weight_y in find_taps(ay + along * dy, height, weights):
+            for x, weight_x in find_taps(ax + along * dx, width, weights):
+                row = ((image * height + y) * width + x) * len(limbs) + limb
+                cell = field.at[row].get(mode="promise_in_bounds")
+                value += weight_y * weight_x * (cell[..., 0] * ux + cell[..., 1] * uy)
+        support = value > threshold
+        passing = jnp.where(support, value, 0.0).sum(0)
+        score = rate(value.sum(0), passing, support.sum(0).astype(jnp.float32), length)
         return jnp.where(jnp.isfinite(score) & (length > 1e-6), score, -jnp.inf)
 
     scores = jnp.full(batch * len(limbs) * slots**2, -jnp.inf)
-    scores = lax.fori_loop(0, (ends[-1] + CHUNK - 1) // CHUNK, score_chunk, scores)
+    scores = lax.fori_loop(0, (ends[-1] + chunk - 1) // chunk, score_chunk, scores)
     return scores.reshape(batch, len(limbs), slots, slots)
 
 
