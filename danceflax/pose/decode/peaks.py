@@ -107,7 +107,6 @@ def _fit_axis(maps, y, x, score, axis):
 def _read(maps, y, x):
     """maps [B, h, w, J] at cells y, x [B, J, ...]; cells outside read the border."""
     batch, height, width, joints = maps.shape
-    spread = tuple(range(2, max(y.ndim, x.ndim)))
-    image = jnp.expand_dims(jnp.arange(batch)[:, None], spread)
-    joint = jnp.expand_dims(jnp.arange(joints), spread)
+    outer = (batch, joints) + (1,) * (max(y.ndim, x.ndim) - 2)
+    image, joint = (i.reshape(outer) for i in jnp.indices((batch, joints)))
     return maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint]
