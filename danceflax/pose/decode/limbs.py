@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from danceflax.pose.decode.interpolation import find_taps
 
-# Pairs of peaks an image scored at once: few enough to waste little, enough to fill vectors.
-CHUNK = 256
+# Pairs of peaks that are scored at once: many fill vectors, what is left goes by few.
+MANY, FEW = 2048, 256
 
 
 def score_limbs(
@@ -45,10 +45,9 @@ def score_limbs(
     """
     batch, height, width, _ = pafs.shape
     joints, slots = xy.shape[1:3]
-    field = pafs.reshape(-1, 2)  # a row a cell and limb: nothing is moved
+    field = pafs.ravel()  # read where it lies: to bring a limb's cells together takes longer
     peak_x, peak_y = xy[..., 0].ravel(), xy[..., 1].ravel()
     from_joint, to_joint = jnp.array(limbs).T
-    chunk = CHUNK * batch
 
     # Only pairs of peaks that exist are looked at: pair p belongs to the map (image and limb) in
     # whose range it falls, and there counts through first x second peaks.
@@ -56,8 +55,8 @@ def score_limbs(
     ends = jnp.cumsum(found[:, from_joint].ravel() * seconds)
     starts = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
 
-    def score_chunk(i, scores):
-        pair = i * chunk + jnp.arange(chunk)
+    def score_chunk(scores, start, size):
+        pair = start + jnp.arange(size)
         owner = jnp.searchsorted(ends, pair, side="right", method="scan_unrolled")
         owner = jnp.minimum(owner, len(ends) - 1)
         image, limb = owner // len(limbs), owner % len(limbs)
@@ -68,24 +67,34 @@ def score_limbs(
         place = jnp.where(pair < ends[-1], (owner * slots + first) * slots + second, scores.size)
         return scores.at[place].set(score, mode="drop")
 
+    def read(cell):
+        return field.at[cell].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
     def score_pairs(image, limb, ax, ay, bx, by):
         dx, dy = bx - ax, by - ay
         length = jnp.sqrt(dx**2 + dy**2)
         ux, uy = dx / jnp.maximum(length, 1e-6), dy / jnp.maximum(length, 1e-6)
-        along = ((np.arange(samples, dtype=np.float32) + 0.5) / samples)[:, None]
-        value = 0.0
-        for y, weight_y in find_taps(ay + along * dy, height, weights):
-            for x, weight_x in find_taps(ax + along * dx, width, weights):
-                row = ((image * height + y) * width + x) * len(limbs) + limb
-                cell = field.at[row].get(mode="promise_in_bounds")
-                value += weight_y * weight_x * (cell[..., 0] * ux + cell[..., 1] * uy)
-        support = value > threshold
-        passing = jnp.where(support, value, 0.0).sum(0)
-        score = rate(value.sum(0), passing, support.sum(0).astype(jnp.float32), length)
+
+        def add_sample(i, sums):
+            every, passing, supports = sums
+            along = (i + 0.5) / samples
+            value = 0.0
+            for y, weight_y in find_taps(ay + along * dy, height, weights):
+                for x, weight_x in find_taps(ax + along * dx, width, weights):
+                    cell = 2 * (((image * height + y) * width + x) * len(limbs) + limb)
+                    value += weight_y * weight_x * (read(cell) * ux + read(cell + 1) * uy)
+            support = value > threshold
+            return every + value, passing + jnp.where(support, value, 0.0), supports + support
+
+        zero = jnp.zeros_like(length)
+        score = rate(*lax.fori_loop(0, samples, add_sample, (zero, zero, zero)), length)
         return jnp.where(jnp.isfinite(score) & (length > 1e-6), score, -jnp.inf)
 
     scores = jnp.full(batch * len(limbs) * slots**2, -jnp.inf)
-    scores = lax.fori_loop(0, (ends[-1] + chunk - 1) // chunk, score_chunk, scores)
+    chunks, rest = jnp.divmod(ends[-1], MANY)
+    scores = lax.fori_loop(0, chunks, lambda i, x: score_chunk(x, i * MANY, MANY), scores)
+    done, chunks = chunks * MANY, (rest + FEW - 1) // FEW
+    scores = lax.fori_loop(0, chunks, lambda i, x: score_chunk(x, done + i * FEW, FEW), scores)
     return scores.reshape(batch, len(limbs), slots, slots)
 
 
