@@ -182,10 +182,12 @@ def _read_bytes(path, limit):
     except ValueError:  # a NUL in its name
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
     with open(descriptor, "rb") as file:  # not blocking: someone may have put a pipe there
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a file")
-        data = file.read(limit + 1)
-    if len(data) > limit:
+        # All at once: room for the limit would be made and given back for every file.
+        data = file.read() if status.st_size <= limit else b""
+    if max(len(data), status.st_size) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
     return data
 

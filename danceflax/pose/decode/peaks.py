@@ -79,7 +79,8 @@ def _top_maxima(maps, threshold, max_peaks, beyond=-jnp.inf):
     # Of two cells side by side one at most is a peak.
     pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
     pairs = pairs.reshape(batch, -1, 2, joints)
-    score, pair = lax.top_k(jnp.moveaxis(pairs.max(2), -1, 1), min(max_peaks, pairs.shape[1]))
+    pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
+    score, pair = lax.top_k(pairs, min(max_peaks, pairs.shape[-1]))
     y, x = jnp.divmod(pair, (width + 1) // 2)
     x = 2 * x
     return score, y, x + (_read(peaks, y, x) != score)
