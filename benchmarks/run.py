@@ -12,7 +12,7 @@ import sys
 
 from harness import ROOT, run_all
 
-FIGURES = ["bench_predict", "bench_decode", "bench_flow", "bench_data"]
+FIGURES = ["bench_predict", "bench_decode", "bench_loader", "bench_flow", "bench_data"]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench -->", "<!-- end -->"
 HEAD = """| work | danceflax | peer | | times its speed | by processor seconds | load | day |
