@@ -4,8 +4,8 @@
     python benchmarks/bench_gpu.py --lower_for cuda,tpu     # programs for such devices, none needed
 
 Both run in one process, in turns; PyTorch channels last, compiled, under autocast. A step is the
-forward pass in training mode, the gradient of the squared outputs, and AdamW on float32 weights. What
-share of the GPU's peak is reached follows from the FLOP printed.
+forward pass in training mode, the gradient of the squared outputs, and AdamW on float32 weights.
+The FLOP that are printed say how much of the peak is reached.
 """
 
 import os
