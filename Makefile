@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: install docs pages parity demo demo-classifier test fuzz soak bench lint
+.PHONY: install docs pages parity demo demo-classifier test fuzz soak bench bench-gpu lint
 
 install: .venv/installed
 
@@ -65,6 +65,10 @@ soak: install
 # opencv-contrib-python-headless.
 bench: install
 	$(BIN)/python benchmarks/run.py
+
+# The same for networks in bfloat16 on a GPU, beside compiled PyTorch.
+bench-gpu: parity
+	$(BIN)/python benchmarks/run.py --only bench_gpu
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,27 +1,19 @@
-"""3-D convolution, pooling and the I3D step: danceflax, plain flax and (if installed) PyTorch.
+"""The layers of I3D: danceflax beside the library's plain operations and (if installed) PyTorch.
 
-    python benchmarks/bench_conv3d.py             # the layers of I3D, a 16x224x224 clip
-    python benchmarks/bench_conv3d.py --network   # forward pass and gradient of the whole I3D
+    python benchmarks/bench_conv3d.py [--rounds 7]
 
-Milliseconds, the least of --runs runs; the contestants run in turns, so that a busy machine slows
-all of them. "gradient" is forward and backward, to the kernel and the input (for the first layer:
-to the kernel alone).
+A clip of 16x224x224, float32. "gradient" is to the kernel and the input (of the first layer: to the
+kernel alone). The whole network is in bench_networks.py.
 """
 
-import argparse
-import pathlib
-import sys
-import time
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from harness import compare, run_figure
 
 from danceflax.models import conv3d
-from danceflax.models.i3d import I3D
 
 try:
     import torch
@@ -45,19 +37,6 @@ LAYERS = [
     ("Mixed_4f 3x3", (4, 14, 14, 160), (3, 3, 3), (1, 1, 1), 320),
     ("Mixed_5c 3x3", (2, 7, 7, 192), (3, 3, 3), (1, 1, 1), 384),
 ]
-
-
-def race(contestants, runs):
-    """{name: function} -> {name: least milliseconds}; the first call of each does not count."""
-    for run in contestants.values():
-        run()
-    best = dict.fromkeys(contestants, float("inf"))
-    for _ in range(runs):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            best[name] = min(best[name], 1e3 * (time.perf_counter() - start))
-    return best
 
 
 def jax_pair(function, *args):
@@ -88,12 +67,6 @@ def torch_pair(function, *args):
         torch.autograd.grad(y, [a for a in args if a.requires_grad], torch.ones_like(y))
 
     return forward, gradient
-
-
-def race_both(makers, runs):
-    """{name: () -> (forward, gradient)} -> [{name: ms}, {name: ms}]."""
-    pairs = {name: make() for name, make in makers.items()}
-    return [race({name: pair[i] for name, pair in pairs.items()}, runs) for i in range(2)]
 
 
 def plainly(make):
@@ -132,51 +105,15 @@ def layer_makers(shape, window, strides, features):
     return {"danceflax": ours, "plain": plainly(ours)} | ({"torch": theirs} if torch else {})
 
 
-def network_makers():
-    x = np.random.default_rng(0).uniform(-1, 1, (1, 16, 224, 224, 3)).astype(np.float32)
-    model = I3D()
-    shapes = jax.eval_shape(model.init, jax.random.key(0), x)
-    variables = jax.tree.map(lambda s: np.full(s.shape, 0.01, np.float32), shapes)
-
-    def ours():
-        def logits(params):
-            options = {"rngs": {"dropout": jax.random.key(0)}, "mutable": ["batch_stats"]}
-            return model.apply(variables | {"params": params}, x, True, **options)[0]
-
-        return jax_pair(logits, variables["params"])
-
-    def theirs():
-        sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
-        from torch_i3d import TorchI3D
-
-        net, tx = TorchI3D(), torch.tensor(x).permute(0, 4, 1, 2, 3).contiguous()
-        params = [p for p in net.parameters() if p.requires_grad]
-        return torch_pair(lambda *_: net(tx), *params)
-
-    return {"danceflax": ours, "plain": plainly(ours)} | ({"torch": theirs} if torch else {})
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", action="store_true", help="the whole I3D, not its layers")
-    parser.add_argument("--runs", type=int, default=5)
-    args = parser.parse_args()
-    names = ["danceflax", "plain", *(["torch"] if torch else [])]
-    table = Table(title=f"ms on {jax.devices()[0].device_kind}, float32, batch 1")
-    table.add_column("layer")
-    for what in ("forward", "gradient"):
-        for name in names:
-            table.add_column(f"{what}\n{name}", justify="right")
-    if args.network:
-        work = [("I3D, 16x224x224, training mode", network_makers())]
-    else:
-        work = [(name, layer_makers(*rest)) for name, *rest in LAYERS]
-    for title, makers in work:
-        times = race_both(makers, args.runs)
-        table.add_row(title, *(f"{t[name]:.2f}" for t in times for name in names))
-        print(title, *(f"{t[name]:.2f}" for t in times for name in names), file=sys.stderr)
-    Console(width=120).print(table)
+def measure(rounds):
+    rows = []
+    for title, *layer in LAYERS:
+        pairs = {name: make() for name, make in layer_makers(*layer).items()}
+        for i, what in enumerate(("forward", "forward and gradient")):
+            ours, *peers = ((name, pair[i]) for name, pair in pairs.items())
+            rows += compare(f"{title}, {what}", ours[1], dict(peers), rounds)
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    run_figure(measure, __doc__)

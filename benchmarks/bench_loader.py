@@ -1,37 +1,28 @@
-"""How fast is the pose loader, beside one that draws its heatmaps and PAFs in numpy?
+"""The pose loader beside one that draws its heatmaps and PAFs in numpy.
 
-    python benchmarks/bench_loader.py [--batches 20] [--open 400000]
+    python benchmarks/bench_loader.py [--rounds 7]
 
 All read the same made-up Let's Dance root (640x360 JPEGs, one keypoint file each) and make 368x368
-crops of the same distribution:
+crops of the same distribution, in one thread:
 
   danceflax  as it is: one warp; the targets are drawn in the training step, on the device
-  + drawing  the same crops, and the targets drawn in numpy: joint by joint and limb by limb, person
+  drawn      the same crops, and the targets drawn in numpy: joint by joint and limb by limb, person
              by person, each over the whole 46x46 grid; compared with the device's in the same run
   in steps   drawing, and the augmentation as published training codes have it: resize, rotate, crop
              and flip the image one after the other, with cubic interpolation
-
-The rate per core is images per second of processor time, on one thread; the rate on the clock is
-what `make_loader` gives with two threads. With --open, also how long a split of so many frames
-takes to open, how much memory it then holds, and how long drawing an index from it takes.
 """
 
-import argparse
 import functools
 import json
-import os
 import pathlib
-import resource
 import tempfile
-import time
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from harness import compare, run_figure
 
 from danceflax.data.frames import LetsDanceSource
-from danceflax.data.loader import TrainingBatches, make_loader
+from danceflax.data.loader import TrainingBatches
 from danceflax.people import transform_people
 from danceflax.pose.augment import augment
 from danceflax.pose.grid import to_grid
@@ -39,6 +30,7 @@ from danceflax.skeleton import COCO17_JOINTS, COCO18
 
 SIZE, STRIDE, GRID, BATCH = (368, 368), 8, 46, 16
 SIGMA, LIMB_WIDTH = 7.0, 8.0
+BATCHES = 4  # a turn
 
 
 def write_root(root, people, num_frames=64, seed=0):
@@ -56,7 +48,6 @@ def write_root(root, people, num_frames=64, seed=0):
             points = rng.uniform((x - 50, 70), (x + 50, 290), (17, 2)).round(2).tolist()
             persons.append([["person"], *zip(COCO17_JOINTS, points, strict=True)])
         (root / "keypoints" / f"{name}.json").write_text(json.dumps(persons))
-    return sum(path.stat().st_size for path in root.glob("frames/*/*")) / num_frames
 
 
 def draw_targets(people):
@@ -158,98 +149,31 @@ def check_drawing(batch):
     assert differing < 1e-4, differing  # cells on a limb's very edge
 
 
-def rates_per_core(source, transforms, batches, runs=5):
-    """Images per second of processor time on one thread, of each transform; the best of the runs,
-    which take turns so that what else the machine does meets all alike."""
+def measure(rounds):
     cv2.setNumThreads(1)
-    made = [TrainingBatches(source, transform, BATCH, seed=0) for transform in transforms]
-    best = [float("inf")] * len(made)
-    for run in range(runs):
-        for n, each in enumerate(made):
-            each[0]
-            start = time.process_time()
-            for step in range(run * batches, (run + 1) * batches):
-                each[step]
-            best[n] = min(best[n], time.process_time() - start)
-    return [BATCH * batches / seconds for seconds in best]
-
-
-def rate_on_the_clock(source, transform, batches, threads=2):
-    """Images per second that arrive from `make_loader`; the best of three runs."""
-    loader = make_loader(source, transform, BATCH, threads=threads)
-    for _ in range(2 * threads + 1):  # what was prefetched does not count
-        next(loader)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in range(batches):
-            next(loader)
-        times.append(time.perf_counter() - start)
-    loader.close()
-    return BATCH * batches / min(times)
-
-
-def measure_opening(root, num_frames):
-    """(seconds to open, MB then held, microseconds to draw an index) of a split that long."""
-    (root / "pose_training_split").mkdir(exist_ok=True)
-    path = root / "pose_training_split" / "long.csv"
-    names = (f"{i // 300:011d}_{i % 60:03d}_{i % 300:04d}" for i in range(num_frames))
-    rows = (f"data/letsdance/frames/tango/{name}.jpg,tango" for name in names)
-    path.write_text("\n".join(["file_path,dance_type", *rows]))
-    before, start = resident_memory(), time.perf_counter()
-    source = LetsDanceSource(root, "long", COCO18)
-    seconds, held = time.perf_counter() - start, resident_memory() - before
-    batches = TrainingBatches(source, None, 1, seed=0)
-    batches.draw(0)  # the epoch's order, made once
-    start = time.perf_counter()
-    for i in range(1000):
-        batches.draw(i * num_frames // 1000)
-    return seconds, held, (time.perf_counter() - start) * 1e3
-
-
-def resident_memory():
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--batches", type=int, default=20, help=f"batches of {BATCH} a run")
-    parser.add_argument("--open", type=int, default=0, help="frames of the longest split to open")
-    args = parser.parse_args()
-    console = Console(width=100)
     crop = functools.partial(augment, skeleton=COCO18, size=SIZE, stride=STRIDE, max_people=8)
-    drawn = functools.partial(with_drawing, crop)
-    in_steps = functools.partial(with_drawing, crop_in_steps)
-    table = Table(title=f"Pose loading, {os.cpu_count()} cores, images/s")
-    columns = "people,KB a frame,danceflax: 2 threads,a core,+ drawing: a core,x,in steps: a core,x"
-    for column in columns.split(","):
-        table.add_column(column, justify="right")
+    peers = {
+        "the same, maps drawn in numpy": functools.partial(with_drawing, crop),
+        "augmented in steps, maps drawn in numpy": functools.partial(with_drawing, crop_in_steps),
+    }
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for people in (1, 2, 4):
             root = pathlib.Path(folder) / str(people)
-            size = write_root(root, people)
+            write_root(root, people)
             source = LetsDanceSource(root, "all", COCO18)
-            for transform in (drawn, in_steps):
+
+            def batches(transform, source=source):
+                made = TrainingBatches(source, transform, BATCH, seed=0)
+                return lambda: [made[step] for step in range(BATCHES)] and None
+
+            runs = {name: batches(transform) for name, transform in peers.items()}
+            for transform in peers.values():
                 check_drawing(TrainingBatches(source, transform, BATCH, seed=0)[0][0])
-            both = rate_on_the_clock(source, crop, args.batches)
-            ours, *peers = rates_per_core(source, (crop, drawn, in_steps), args.batches)
-            table.add_row(
-                *(f"{value:.0f}" for value in (people, size / 1e3, both, ours)),
-                *(text for peer in peers for text in (f"{peer:.0f}", f"{ours / peer:.1f}")),
-            )
-        console.print(table)
-        if args.open:
-            table = Table(title="Opening a split")
-            for column in ("frames", "seconds", "MB held", "us an index"):
-                table.add_column(column, justify="right")
-            for count in (args.open // 100, args.open // 10, args.open):
-                seconds, held, index = measure_opening(root, count)
-                table.add_row(f"{count:,}", f"{seconds:.2f}", f"{held:.0f}", f"{index:.0f}")
-            console.print(table)
+            work = f"{BATCHES * BATCH} crops of 368x368 with {people} people, one thread"
+            rows += compare(work, batches(crop), runs, rounds)
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    run_figure(measure, __doc__)

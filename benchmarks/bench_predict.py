@@ -31,12 +31,12 @@ from danceflax.pose.draw import draw_people
 FRAMES, SIZE = 64, (720, 1280)
 
 
-def write_video(path):
+def write_video(path, frames=FRAMES):
     """A textured picture that moves, as much as a dance fills a frame."""
     rng = np.random.default_rng(0)
     picture = cv2.resize(rng.integers(0, 255, (60, 100, 3), np.uint8), (1400, 840))
     with VideoWriter(path) as video:
-        for i in range(FRAMES):
+        for i in range(frames):
             left, top = 60 + int(50 * np.sin(i / 9)), 60 + int(40 * np.cos(i / 7))
             video.write(picture[top : top + SIZE[0], left : left + SIZE[1]])
 

@@ -159,17 +159,25 @@ def describe_machine() -> dict:
     }
 
 
-def run_figure(measure: Callable[[int], list[Row]], doc: str) -> None:
-    """A benchmark's command line: measures, prints, and writes JSON if asked."""
+def run_figure(measure: Callable[..., list[Row]], doc: str, **options: str) -> None:
+    """A benchmark's command line: measures, prints, and writes JSON if asked.
+
+    Args:
+      measure: (rounds, **options) -> rows.
+      options: {further flag: its help}; without it `measure` gets its own default.
+    """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant")
     parser.add_argument("--json", type=pathlib.Path, help="file to write the rows to")
-    arguments = parser.parse_args()
+    for name, text in options.items():
+        parser.add_argument(f"--{name}", help=text, default=argparse.SUPPRESS)
+    arguments = vars(parser.parse_args())
+    rounds, path = arguments.pop("rounds"), arguments.pop("json")
     before = describe_machine()
-    rows = measure(arguments.rounds)
-    if arguments.json:
+    rows = measure(rounds, **arguments)
+    if path:
         record = {"machine": before, "rows": [row._asdict() for row in rows]}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+        path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def run_all(names: list[str], rounds: int, folder: pathlib.Path) -> int:

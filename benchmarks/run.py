@@ -12,7 +12,14 @@ import sys
 
 from harness import ROOT, run_all
 
-FIGURES = ["bench_networks", "bench_predict", "bench_flow", "bench_data"]
+FIGURES = [
+    "bench_networks",
+    "bench_predict",
+    "bench_decode",
+    "bench_loader",
+    "bench_flow",
+    "bench_data",
+]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench -->", "<!-- end -->"
 HEAD = """| work | danceflax | peer | | times its speed | by CPU | memory | load | day |

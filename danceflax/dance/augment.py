@@ -176,7 +176,8 @@ def _sample(record, clip, **how):
 
 def _stack(record, views, needs, size, flow, pose, squeeze=False):
     """Reads every file of the views once, makes the views, and stacks them."""
-    read = _Files(record)
+    shared = {"rgb", "flow"}.issubset(needs) and flow["source"] != FLOW_FILES
+    read = _Files(record, keep=None if shared or len(views) > 1 else 2)
     made = [{name: READERS[name](read, view, size, flow, pose) for name in needs} for view in views]
     item = {name: np.stack([view[name] for view in made]) for name in needs}
     item = {name: value[0] for name, value in item.items()} if squeeze else item
@@ -184,10 +185,15 @@ def _stack(record, views, needs, size, flow, pose, squeeze=False):
 
 
 class _Files:
-    """The files of one record, each read once."""
+    """The files of one record, which are not read again soon.
 
-    def __init__(self, record: dict[str, Any]):
-        self.record, self._kept = record, {}
+    Args:
+      record: of a `ClipSource`.
+      keep: how many stay in memory, where few are asked for again; None: all.
+    """
+
+    def __init__(self, record: dict[str, Any], keep: int | None = None):
+        self.record, self._most, self._kept = record, keep, {}
 
     def image(self, i: int | np.integer) -> UInt8[np.ndarray, "H W 3"]:
         return self._keep("rgb", i, self._image)
@@ -207,6 +213,8 @@ class _Files:
 
     def _keep(self, kind, i, make):
         if (kind, i) not in self._kept:
+            if len(self._kept) == self._most:
+                del self._kept[next(iter(self._kept))]
             self._kept[kind, i] = make(i)
         return self._kept[kind, i]
 

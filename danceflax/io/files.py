@@ -179,10 +179,12 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
 def _read_bytes(path, limit):
     try:
         with open(path, "rb", opener=open_regular) as file:
-            data = file.read(limit + 1)
+            size = os.fstat(file.fileno()).st_size
+            # All at once: room for the limit would be made and given back for every file.
+            data = file.read() if size <= limit else b""
     except ValueError:  # a NUL in its name
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-    if len(data) > limit:
+    if max(len(data), size) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
     return data
 

@@ -3,7 +3,9 @@
 Every function takes and returns RGB images and leaves its input unchanged.
 """
 
+import functools
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,6 +26,9 @@ Pair = tuple[Float[np.ndarray, "N h w _"], Float[np.ndarray, "N h w _"]]  # heat
 
 # Sub-pixel drawing: OpenCV takes fixed-point coordinates with this many fractional bits.
 SHIFT = 4
+DISC = cv2.ellipse2Poly((0, 0), (100, 100), 0, 0, 360, 15) / 100
+ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
+COSINE, SINE = np.cos(ANGLES), np.sin(ANGLES)
 TITLES = (
     "input",
     "target heatmaps",
@@ -74,8 +79,7 @@ def draw_people(
                 limb = _limb_outline(person[a, :2], person[b, :2], width)
                 _blend_polygon(image, limb, limb_colours[k], min(strength[a], strength[b]))
         for j in np.flatnonzero(present):
-            disc = cv2.ellipse2Poly((0, 0), (100, 100), 0, 0, 360, 15) / 100
-            outline = person[j, :2] + disc * (width * 0.8)
+            outline = person[j, :2] + DISC * (width * 0.8)
             _blend_polygon(image, outline, joint_colours[j], strength[j])
     return image
 
@@ -219,6 +223,7 @@ def make_grid(rows: Sequence[Sequence[Image]], titles: Sequence[str]) -> Picture
     return picture
 
 
+@functools.cache
 def colours(skeleton: Skeleton) -> Colours:
     """RGB colours of the limbs and of the joints.
 
@@ -243,6 +248,7 @@ def colours(skeleton: Skeleton) -> Colours:
     return tuple(np.round(_hues(values) * 255).astype(np.uint8) for values in (hue, joint_hue))
 
 
+@functools.lru_cache(1024)
 def person_colours(skeleton: Skeleton, number: int) -> Colours:
     """Limb colours and joint colours, RGB, of the person of a number: a hue for
     each, far from those of the numbers before; its left side lighter. Grey for -1."""
@@ -274,24 +280,22 @@ def _limb_outline(a, b, width):
     along = (b - a) / 2
     length = np.linalg.norm(along)
     across = np.array([-along[1], along[0]]) / max(length, 1e-6) * (width * 0.7)
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
-    return (a + b) / 2 + np.cos(angle) * along + np.sin(angle) * across
+    return (a + b) / 2 + COSINE * along + SINE * across
 
 
 def _blend_polygon(image, outline, colour, opacity):
     """Blends a filled polygon [N, 2] into the image in place; touches only the polygon's box."""
     height, width = image.shape[:2]
-    left, top = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
-    right, bottom = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (width, height))
+    (left, top), (right, bottom) = outline.min(0), outline.max(0)
+    left, top = max(math.floor(left) - 1, 0), max(math.floor(top) - 1, 0)
+    right, bottom = min(math.ceil(right) + 2, width), min(math.ceil(bottom) + 2, height)
     if left >= right or top >= bottom:
         return
-    patch = image[top:bottom, left:right]
-    cover = np.zeros(patch.shape[:2], np.uint8)
     points = np.round((outline - (left, top)) * (1 << SHIFT)).astype(np.int32)
-    cv2.fillPoly(cover, [points], 255, cv2.LINE_AA, SHIFT)
-    inside = cover > 0  # a slim limb fills little of its box
-    weight = cover[inside, None] * (opacity / 255)
-    patch[inside] = np.round(patch[inside] * (1 - weight) + np.asarray(colour, float) * weight)
+    box = image[top:bottom, left:right]
+    drawn = box.copy()
+    cv2.fillPoly(drawn, [points], [int(c) for c in colour], cv2.LINE_AA, SHIFT)
+    cv2.addWeighted(drawn, opacity, box, 1 - opacity, 0, dst=box)
 
 
 def _write(picture, text, x, y, width):

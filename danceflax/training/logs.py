@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,11 +51,7 @@ class Logs:
 
     def write_events(self, step: int, values: Sequence[Any]) -> None:
         """Adds TensorBoard's summary values of a step."""
-        # imports torch where it is installed: only now
-        from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.proto.summary_pb2 import Summary
-
+        EventsWriter, Event, Summary = _load_tensorboard()
         with self._bearing_errors():
             if self._events is None:
                 folder = self._workdir / "tensorboard"
@@ -67,15 +65,13 @@ class Logs:
 
     def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds {tag: number} to TensorBoard."""
-        from tensorboardX.proto.summary_pb2 import Summary
-
+        _, _, Summary = _load_tensorboard()
         values = values.items()
         self.write_events(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in values])
 
     def write_image(self, step: int, tag: str, png: bytes, size: tuple[int, int]) -> None:
         """Adds a picture to TensorBoard: the bytes of a PNG of that (height, width)."""
-        from tensorboardX.proto.summary_pb2 import Summary
-
+        _, _, Summary = _load_tensorboard()
         image = Summary.Image(encoded_image_string=png, height=size[0], width=size[1], colorspace=3)
         self.write_events(step, [Summary.Value(tag=tag, image=image)])
 
@@ -99,6 +95,23 @@ class Logs:
                 reason = getattr(error, "strerror", None) or error
                 errors.print(f"{self._workdir}: logs cannot be written: {reason}; going on without")
             self._silent = True
+
+
+@functools.cache
+def _load_tensorboard():
+    """tensorboardX's EventsWriter, Event and Summary. It would import PyTorch, where that is
+    installed, for seconds and for nothing that is used here: it finds none."""
+    hide = "torch" not in sys.modules
+    if hide:
+        sys.modules["torch"] = None
+    try:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+    finally:
+        if hide:
+            del sys.modules["torch"]
+    return EventsWriter, Event, Summary
 
 
 def _drop_after(path, step):

@@ -1,6 +1,7 @@
 """The decoder against ground truth, against plain Python, and against broken maps."""
 
 import functools
+import pathlib
 
 import cv2
 import jax
@@ -130,8 +131,7 @@ def test_grid_peaks_are_exact_where_they_do_not_crowd():
                     image[n, 0] = *point, 2
                     n += 1
         heatmaps = draw_people(ONE_JOINT, points)[0]
-        maps = jnp.moveaxis(heatmaps[..., :1], -1, 1)
-        xy, score = map(np.array, find_peaks(maps))
+        xy, score = map(np.array, find_peaks(heatmaps[..., :1]))
         np.testing.assert_array_equal((score > 0).sum(-1), 25)
         for image, found in zip(points[:, :, 0, :2], to_pixels(xy[:, 0, :25], 8), strict=True):
             error = np.abs(image[:, None] - found).max(-1)
@@ -148,35 +148,61 @@ def test_upsampling_is_opencvs_bicubic():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("skeleton, rule", CASES)
-def test_agrees_with_the_plain_decoder_on_noisy_crowds(decoders, skeleton, rule):
-    """People that overlap anyhow, joints missing, noise on every map: the same people come out. So
-    do they of strewn joints in smooth random fields, where most limbs have many rivals."""
+STREWN = [4, 5, 6]
+
+
+def draw_crowds(skeleton):
+    """Maps of people that overlap anyhow, joints missing, noise on every map; and, in three images,
+    of strewn joints in smooth random fields, where most limbs have many rivals."""
     rng = np.random.default_rng(6)
     people = place_dancers(skeleton, rng, spread=12)
     people[..., :2] += rng.normal(0, 40, (IMAGES, 12, 1, 2))
-    strewn = [4, 5, 6]
-    people[strewn, ..., :2] = rng.uniform(8, (W * 8 - 8, H * 8 - 8), (3, *people.shape[1:3], 2))
+    people[STREWN, ..., :2] = rng.uniform(8, (W * 8 - 8, H * 8 - 8), (3, *people.shape[1:3], 2))
     people[rng.random(people.shape[:-1]) < 0.1] = 0
     heatmaps, pafs = map(np.array, draw_people(skeleton, people))
-    noisy = np.setdiff1d(np.arange(IMAGES), strewn)
+    noisy = np.setdiff1d(np.arange(IMAGES), STREWN)
     heatmaps[noisy] += rng.normal(0, 0.02, heatmaps[noisy].shape)
     pafs[noisy] += rng.normal(0, 0.1, pafs[noisy].shape)
-    for i in strewn:
+    for i in STREWN:
         fields = rng.normal(0, 0.5, (skeleton.num_pafs, 3, 4))
         fields = [cv2.resize(f, (W, H), interpolation=cv2.INTER_CUBIC) for f in fields]
         pafs[i] = np.stack(fields, -1)
         heatmaps[i] *= cv2.resize(rng.uniform(0.2, 1, (3, 4)), (W, H))[..., None]
+    return heatmaps, pafs
+
+
+@pytest.mark.parametrize("skeleton, rule", CASES)
+def test_agrees_with_the_plain_decoder_on_noisy_crowds(decoders, skeleton, rule):
+    heatmaps, pafs = draw_crowds(skeleton)
     found, scores = map(np.array, decoders(skeleton, rule)(heatmaps, pafs))
     about = {"skeleton": skeleton.to_dict(), "stride": 8, "decode": fill_options({"rule": rule})}
     crowd = 0
-    for i in (3, 11, *strewn):
+    for i in (3, 11, *STREWN):
         expected, expected_scores = plain_decoder.decode(heatmaps[i], pafs[i], about)
         crowd += len(expected)
         assert (scores[i] > 0).sum() == len(expected)
         np.testing.assert_allclose(scores[i, : len(expected)], expected_scores, atol=1e-4)
         np.testing.assert_allclose(found[i, : len(expected)], expected, atol=1e-2)
     assert crowd > 12
+
+
+@pytest.mark.parametrize("skeleton", (COCO18, BODY25), ids=lambda s: s.name)
+def test_agrees_with_the_compiled_decoder_of_the_benchmark(
+    decoders, skeleton, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")
+    from compiled import compile_decoder, make_compiled_decoder
+
+    if not (library := compile_decoder(tmp_path)):
+        pytest.skip("needs g++")
+    maps = draw_crowds(skeleton)
+    found, expected = (
+        decoders(skeleton, "global")(*maps),
+        make_compiled_decoder(library, skeleton)(*maps),
+    )
+    assert (expected[1] > 0).sum() > 30
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_broken_maps_harm_nobody(decoders):

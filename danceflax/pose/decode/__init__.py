@@ -112,7 +112,7 @@ def make_decoder(
     ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
         _check_shapes(heatmaps, pafs, skeleton)
         height, width = heatmaps.shape[1:3]
-        maps = jnp.moveaxis(heatmaps[..., :-1].astype(jnp.float32), -1, 1)
+        maps = heatmaps[..., :-1].astype(jnp.float32)
         maps = jnp.where(jnp.isfinite(maps), maps, 0.0)
         if refine == "grid":
             xy, score = find_peaks_on_grid(maps, options["peak_threshold"], max_peaks)

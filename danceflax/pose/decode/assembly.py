@@ -4,6 +4,9 @@ Every peak begins as a person of its own. Limbs are taken in order, and each joi
 who hold its ends if they have no joint in common. The five cases of the published rule (new person,
 add the second joint, add the first, same person, merge) are all this one step, and no table of
 people of unknown size is needed: the state is one label a peak.
+
+Nor is one limb waited for after the other: a limb that is the next of both the people it would join
+is taken whatever limbs of others come before it, so all such limbs are taken at once.
 """
 
 import jax
@@ -35,7 +38,6 @@ def join_limbs(
       accepted limbs' scores, by label.
     """
     batch, count, slots, _ = score.shape
-    peaks = jnp.arange(joints * slots)
     order = jnp.where(score > -jnp.inf, order, -jnp.inf).reshape(batch, -1)
     order, candidate = lax.top_k(order, min(count * slots, order.shape[1]))
     score = jnp.take_along_axis(score.reshape(batch, -1), candidate, 1)
@@ -43,29 +45,46 @@ def join_limbs(
     from_joint, to_joint = jnp.array(limbs).T
     a = from_joint[limb] * slots + first
     b = to_joint[limb] * slots + second
-    exists = order > -jnp.inf
-
-    def take(i, state):
-        label, accepted = state
-        label_a = jnp.take_along_axis(label, a[:, i, None], 1)  # [B, 1]
-        label_b = jnp.take_along_axis(label, b[:, i, None], 1)
-        of_a = (label == label_a).reshape(batch, joints, slots)
-        of_b = (label == label_b).reshape(batch, joints, slots)
-        joints_a, joints_b = of_a.any(-1), of_b.any(-1)
-        join = ~(joints_a & joints_b).any(-1)
-        accept = join | (label_a == label_b)[:, 0]
-        if fill_only is not None:
-            lone = (joints_a.sum(-1) == 1) != (joints_b.sum(-1) == 1)
-            join &= lone | ~jnp.array(fill_only)[limb[:, i]]
-            accept = join
-        join &= exists[:, i]
-        label = jnp.where((label == label_b) & join[:, None], label_a, label)
-        return label, accepted.at[:, i].set(accept & exists[:, i])
-
-    start = jnp.broadcast_to(peaks, (batch, len(peaks))), jnp.zeros(exists.shape, bool)
-    label, accepted = lax.fori_loop(0, exists.sum(-1).max(), take, start)
+    fill = None if fill_only is None else jnp.array(fill_only)[limb].ravel()
+    # The images are one graph: no limb leads from one to another.
+    image = jnp.arange(batch)[:, None] * joints * slots
+    joint = np.tile(np.repeat(np.arange(joints), slots), batch)
+    ends = (a + image).ravel(), (b + image).ravel()
+    label, accepted = _join_in_rounds(*ends, (order > -jnp.inf).ravel(), joint, fill)
+    label, accepted = label.reshape(batch, -1) - image, accepted.reshape(order.shape)
     owner = jnp.take_along_axis(label, a, 1)
-    return label, _sum_by_label(jnp.where(accepted, score, 0.0), owner, len(peaks))
+    return label, _sum_by_label(jnp.where(accepted, score, 0.0), owner, label.shape[1])
+
+
+def _join_in_rounds(a, b, exists, joint, fill):
+    """Labels of peaks, whose joints are `joint`, and which of the limbs from a to b were accepted,
+    as if they were taken one by one."""
+    peaks, rank, last = jnp.arange(len(joint)), jnp.arange(len(a)), len(a)
+    words = np.zeros((len(joint), joint.max() // 32 + 1), np.uint32)  # a bit a joint
+    words[np.arange(len(joint)), joint // 32] = np.uint32(1) << (joint % 32).astype(np.uint32)
+
+    def take(state):
+        label, held, waiting, accepted = state
+        from_label, to_label = label[a], label[b]
+        from_held, to_held = held[from_label], held[to_label]
+        if fill is None:  # two joints of one person, joined already
+            accepted |= waiting & (from_label == to_label)
+        waiting &= ~(from_held & to_held).any(-1)  # people only grow: these never will be joined
+        place = jnp.where(waiting, rank, last)
+        first = jnp.full(len(joint), last).at[from_label].min(place).at[to_label].min(place)
+        next_of_both = waiting & (first[from_label] == rank) & (first[to_label] == rank)
+        join = next_of_both
+        if fill is not None:
+            size, other = (lax.population_count(x).sum(-1) for x in (from_held, to_held))
+            join &= ((size == 1) != (other == 1)) | ~fill
+        gone = jnp.where(join, to_label, len(joint))
+        label = peaks.at[gone].set(from_label, mode="drop")[label]
+        held = held.at[from_label].add(jnp.where(join[:, None], to_held, 0))
+        return label, held, waiting & ~next_of_both, accepted | join
+
+    start = peaks, jnp.array(words), exists, jnp.zeros_like(exists)
+    label, _, _, accepted = lax.while_loop(lambda state: state[2].any(), take, start)
+    return label, accepted
 
 
 def collect_people(
@@ -101,12 +120,18 @@ def collect_people(
     keep = (size >= 2) & (size_counted >= min_joints) & (total >= min_score * size_counted)
     total, person = lax.top_k(jnp.where(keep, total, 0.0), min(max_people, flat.shape[1]))
     total = jnp.pad(total, ((0, 0), (0, max_people - total.shape[1])))
-    person = jnp.pad(person, ((0, 0), (0, max_people - person.shape[1])), constant_values=-1)
+    person = jnp.pad(
+        person, ((0, 0), (0, max_people - person.shape[1])), constant_values=flat.shape[1]
+    )
 
-    held = (label[:, None] == person[..., None]) & exists[:, None] & (total > 0)[..., None]
-    held = held.reshape(batch, max_people, joints, slots)
-    peaks = jnp.concatenate([xy, score[..., None]], -1)
-    people = jnp.einsum("bpjk,bjkc->bpjc", held.astype(jnp.float32), peaks, precision="highest")
+    # Peaks go to the row of their person; to none, if it is not among the best.
+    rows = jnp.where(total > 0, jnp.arange(max_people), max_people)
+    image = jnp.arange(batch)[:, None]
+    row = jnp.full(flat.shape, max_people).at[image, person].set(rows, mode="drop")
+    row = jnp.where(exists, jnp.take_along_axis(row, label, 1), max_people)
+    peaks = jnp.concatenate([xy, score[..., None]], -1).reshape(batch, -1, 3)
+    people = jnp.zeros((batch, max_people, joints, 3))
+    people = people.at[image, row, jnp.repeat(jnp.arange(joints), slots)].set(peaks, mode="drop")
     return people, total / (joints + limbs)
 
 

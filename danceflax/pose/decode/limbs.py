@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from danceflax.pose.decode.interpolation import find_taps
 
-# Pairs of peaks scored at once: few enough that one image wastes little, enough to fill vectors.
-CHUNK = 2048
+# Pairs of peaks that are scored at once: many fill vectors, what is left goes by few.
+MANY, FEW = 2048, 256
 
 
 def score_limbs(
@@ -45,8 +45,7 @@ def score_limbs(
     """
     batch, height, width, _ = pafs.shape
     joints, slots = xy.shape[1:3]
-    field = jnp.moveaxis(pafs.reshape(batch, height, width, len(limbs), 2), 3, 1)
-    field_x, field_y = field[..., 0].ravel(), field[..., 1].ravel()
+    field = pafs.ravel()  # read where it lies: to bring a limb's cells together takes longer
     peak_x, peak_y = xy[..., 0].ravel(), xy[..., 1].ravel()
     from_joint, to_joint = jnp.array(limbs).T
 
@@ -56,19 +55,22 @@ def score_limbs(
     ends = jnp.cumsum(found[:, from_joint].ravel() * seconds)
     starts = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
 
-    def score_chunk(i, scores):
-        pair = i * CHUNK + jnp.arange(CHUNK)
-        owner = jnp.searchsorted(ends, pair, side="right", method="compare_all")
+    def score_chunk(scores, start, size):
+        pair = start + jnp.arange(size)
+        owner = jnp.searchsorted(ends, pair, side="right", method="scan_unrolled")
         owner = jnp.minimum(owner, len(ends) - 1)
         image, limb = owner // len(limbs), owner % len(limbs)
         first, second = jnp.divmod(pair - starts[owner], jnp.maximum(seconds[owner], 1))
         a = (image * joints + from_joint[limb]) * slots + jnp.minimum(first, slots - 1)
         b = (image * joints + to_joint[limb]) * slots + second
-        score = score_pairs(owner, peak_x[a], peak_y[a], peak_x[b], peak_y[b])
+        score = score_pairs(image, limb, peak_x[a], peak_y[a], peak_x[b], peak_y[b])
         place = jnp.where(pair < ends[-1], (owner * slots + first) * slots + second, scores.size)
         return scores.at[place].set(score, mode="drop")
 
-    def score_pairs(owner, ax, ay, bx, by):
+    def read(cell):
+        return field.at[cell].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+    def score_pairs(image, limb, ax, ay, bx, by):
         dx, dy = bx - ax, by - ay
         length = jnp.sqrt(dx**2 + dy**2)
         ux, uy = dx / jnp.maximum(length, 1e-6), dy / jnp.maximum(length, 1e-6)
@@ -79,17 +81,20 @@ def score_limbs(
             value = 0.0
             for y, weight_y in find_taps(ay + along * dy, height, weights):
                 for x, weight_x in find_taps(ax + along * dx, width, weights):
-                    cell = (owner * height + y) * width + x
-                    value += weight_y * weight_x * (field_x[cell] * ux + field_y[cell] * uy)
+                    cell = 2 * (((image * height + y) * width + x) * len(limbs) + limb)
+                    value += weight_y * weight_x * (read(cell) * ux + read(cell + 1) * uy)
             support = value > threshold
             return every + value, passing + jnp.where(support, value, 0.0), supports + support
 
-        zero = jnp.zeros(CHUNK)
+        zero = jnp.zeros_like(length)
         score = rate(*lax.fori_loop(0, samples, add_sample, (zero, zero, zero)), length)
         return jnp.where(jnp.isfinite(score) & (length > 1e-6), score, -jnp.inf)
 
     scores = jnp.full(batch * len(limbs) * slots**2, -jnp.inf)
-    scores = lax.fori_loop(0, (ends[-1] + CHUNK - 1) // CHUNK, score_chunk, scores)
+    chunks, rest = jnp.divmod(ends[-1], MANY)
+    scores = lax.fori_loop(0, chunks, lambda i, x: score_chunk(x, i * MANY, MANY), scores)
+    done, chunks = chunks * MANY, (rest + FEW - 1) // FEW
+    scores = lax.fori_loop(0, chunks, lambda i, x: score_chunk(x, done + i * FEW, FEW), scores)
     return scores.reshape(batch, len(limbs), slots, slots)
 
 

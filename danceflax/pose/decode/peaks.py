@@ -12,7 +12,7 @@ FLOOR = 0.01
 
 
 def find_peaks_on_grid(
-    maps: Float[Array, "B J h w"], threshold: float, max_peaks: int
+    maps: Float[Array, "B h w J"], threshold: float, max_peaks: int
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima, refined by a Gaussian fitted to the grid's cells.
 
@@ -35,7 +35,7 @@ def find_peaks_on_grid(
 
 
 def find_peaks_upsampled(
-    maps: Float[Array, "B J h w"], threshold: float, max_peaks: int, stride: int
+    maps: Float[Array, "B h w J"], threshold: float, max_peaks: int, stride: int
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima of the maps upsampled to the input's size, as published.
 
@@ -43,8 +43,9 @@ def find_peaks_upsampled(
     ripples), then the centroid of the positive values in the 7x7 pixels about the maximum
     (OpenPose, nmsBase.cpp). Arguments and results as for `find_peaks_on_grid`.
     """
-    height, width = (size * stride for size in maps.shape[-2:])
-    maps = upsample(maps, to_grid(jnp.arange(height), stride), to_grid(jnp.arange(width), stride))
+    height, width = (size * stride for size in maps.shape[1:3])
+    cells = (to_grid(jnp.arange(size), stride) for size in (height, width))
+    maps = jnp.moveaxis(upsample(jnp.moveaxis(maps, -1, 1), *cells), 1, -1)
     score, y, x = _top_maxima(maps, threshold, max_peaks, beyond=jnp.inf)
     offsets = jnp.arange(-3, 4)
     near_y = y[..., None, None] + offsets[:, None]
@@ -63,23 +64,31 @@ def _top_maxima(maps, threshold, max_peaks, beyond=-jnp.inf):
     Among equal neighbours the first in reading order wins, so a flat map gives one peak. `beyond`
     is the value outside the map: infinity keeps peaks off the outermost cells.
     """
-    height, width = maps.shape[-2:]
-    padded = jnp.pad(maps, [(0, 0)] * 2 + [(1, 1)] * 2, constant_values=beyond)
+    batch, height, width, joints = maps.shape
+    rim = [(0, 0), (1, 1), (1, 1), (0, 0)]
+    # Rows of (cell, joint): neighbours lie J apart, and what is compared is without a gap.
+    padded = jnp.pad(maps, rim, constant_values=beyond).reshape(batch, height + 2, -1)
+    maps = maps.reshape(batch, height, -1)
     peak = maps > threshold
     for i in range(9):
         if i != 4:
             dy, dx = divmod(i, 3)
-            neighbour = padded[..., dy : dy + height, dx : dx + width]
+            neighbour = padded[:, dy : dy + height, dx * joints : (dx + width) * joints]
             peak &= (maps > neighbour) if i < 4 else (maps >= neighbour)
-    score, cell = lax.top_k(
-        jnp.where(peak, maps, 0.0).reshape(*maps.shape[:2], -1), min(max_peaks, height * width)
-    )
-    return score, cell // width, cell % width
+    peaks = jnp.where(peak, maps, 0.0).reshape(batch, height, width, joints)
+    # Of two cells side by side one at most is a peak.
+    pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
+    pairs = pairs.reshape(batch, -1, 2, joints)
+    pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
+    score, pair = lax.top_k(pairs, min(max_peaks, pairs.shape[-1]))
+    y, x = jnp.divmod(pair, (width + 1) // 2)
+    x = 2 * x
+    return score, y, x + (_read(peaks, y, x) != score)
 
 
 def _fit_axis(maps, y, x, score, axis):
     """Vertex of the parabola through three logarithms, and how far it rises above the cell's."""
-    peak, size = (y, maps.shape[-2]) if axis == "y" else (x, maps.shape[-1])
+    peak, size = (y, maps.shape[1]) if axis == "y" else (x, maps.shape[2])
     centre = jnp.clip(peak, 1, size - 2)
     line = centre[..., None] + jnp.arange(-1, 2)
     cells = (line, x[..., None]) if axis == "y" else (y[..., None], line)
@@ -95,8 +104,8 @@ def _fit_axis(maps, y, x, score, axis):
 
 
 def _read(maps, y, x):
-    """maps [B, J, h, w] at cells y, x [B, J, ...]; cells outside read the border."""
-    height, width = maps.shape[-2:]
-    cell = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
-    flat = maps.reshape(*maps.shape[:2], -1)
-    return jnp.take_along_axis(flat, cell.reshape(*cell.shape[:2], -1), -1).reshape(cell.shape)
+    """maps [B, h, w, J] at cells y, x [B, J, ...]; cells outside read the border."""
+    batch, height, width, joints = maps.shape
+    outer = (batch, joints) + (1,) * (max(y.ndim, x.ndim) - 2)
+    image, joint = (i.reshape(outer) for i in jnp.indices((batch, joints)))
+    return maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint]
