@@ -71,8 +71,8 @@ def _count_steps(skeleton):
 def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndarray, "T P J 3"]:
     """Each person about the mean of their hips over the clip, in lengths of their torso.
 
-    The torso's length is the median over the frames that show it best: of one hip or shoulder that
-    is never found the other stands for both. Of a person whose torso is never seen the spread of the
+    The torso's length is the median over the frames that show it best: for a hip or a shoulder that
+    is never found the other one stands. Of a person whose torso is never seen the spread of the
     joints stands for it. Seen joints have a third number of 1.
     """
     result = np.zeros(people.shape, np.float32)

@@ -80,7 +80,7 @@ class SeenNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "N *d C"], there: Float[Array, "N *k"]
+        self, x: Float[Array, "N *d C"], there: Float[Array, " N *k"]
     ) -> Float[Array, "..."]:
         there = there.reshape(*there.shape, *[1] * (x.ndim - there.ndim))
         mask = jnp.broadcast_to(there > 0, x.shape)
