@@ -4,8 +4,9 @@ python benchmarks/bench_sequences.py --config.data.root=data/mocap --config.data
     --config.data.train_split=clips.csv --config.data.group=recording --config.data.folds=5
 
 A logistic regression on mean and spread of joint speeds, and a kernel SVM on the spectra, means and
-spreads of joints about the hips, in torsos; both learn from mirrored windows as well. The networks' figures on
-the same folds are what `train_classifier.py` prints with the same fields. Needs scikit-learn.
+spreads of joints about the hips, in torsos; both learn from mirrored windows as well. The networks'
+figures on the same folds are what `train_classifier.py` prints with the same fields. Needs
+scikit-learn.
 """
 
 import time

@@ -82,10 +82,11 @@ def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndar
             continue
         hips, low = _mean_of(xy, seen, body.centre)
         shoulders, high = _mean_of(xy, seen, body.top)
-        middle = hips[_best(low)].mean(0) if low.any() else xy[seen].mean(0)
+        middle = hips[low > 0].mean(0) if low.any() else xy[seen].mean(0)
         both = low * high
         if both.any():
-            length = np.median(np.linalg.norm(hips - shoulders, axis=-1)[_best(both)])
+            best = both == both.max()
+            length = np.median(np.linalg.norm(hips - shoulders, axis=-1)[best])
         else:
             length = np.sqrt(((xy[seen] - middle) ** 2).sum(-1).mean())
         placed = (xy - middle) / max(length, LEAST_LENGTH)
@@ -100,7 +101,3 @@ def _mean_of(xy, seen, joints):
     count = there.sum(1)
     total = (xy[:, list(joints)] * there[..., None]).sum(1)
     return total / np.maximum(count, 1)[:, None], count
-
-
-def _best(counts):
-    return counts == counts.max()
