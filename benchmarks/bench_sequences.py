@@ -4,8 +4,9 @@ python benchmarks/bench_sequences.py --config.data.root=data/mocap --config.data
     --config.data.train_split=clips.csv --config.data.group=recording --config.data.folds=5
 
 A logistic regression on mean and spread of joint speeds, and a kernel SVM on the spectra, means and
-spreads of joints about the hips, in torsos. The networks' figures on the same folds are what
-`train_classifier.py` prints with the same fields. Needs scikit-learn.
+spreads of joints about the hips, in torsos; both learn from mirrored windows as well. The networks'
+figures on the same folds are what `train_classifier.py` prints with the same fields. Needs
+scikit-learn.
 """
 
 import time
@@ -41,17 +42,17 @@ def find_speeds(windows):
 def find_spectra(windows):
     """[N, T, J, 2] -> [N, D]: amplitudes, means and spreads."""
     spectra = np.abs(np.fft.rfft(windows - windows.mean(1, keepdims=True), axis=1))
-    found = [np.log(spectra[:, 1:HARMONICS] + 0.1), windows.mean(1), windows.std(1)]
+    found = [spectra[:, 1:HARMONICS], windows.mean(1), windows.std(1)]
     return np.concatenate([x.reshape(len(windows), -1) for x in found], -1)
 
 
-def find_answers(model, features, windows, labels, chosen):
+def find_answers(model, features, windows, labels, chosen, flip):
     """`Answers` of each fold, windows of its clips by a model fitted to the other folds."""
     answers, size = [], windows.shape[1]
     for held in chosen:
-        inner = ~held
-        x = features(windows[inner].reshape(-1, *windows.shape[2:]))
-        model.fit(x, np.repeat(labels[inner], size))
+        inner = windows[~held].reshape(-1, *windows.shape[2:])
+        x = features(np.concatenate([inner, inner[:, :, flip] * (-1, 1)]))
+        model.fit(x, np.tile(np.repeat(labels[~held], size), 2))
         x = features(windows[held].reshape(-1, *windows.shape[2:]))
         scores = np.exp(model.decision_function(x))
         scores = scores / scores.sum(-1, keepdims=True)
@@ -88,7 +89,7 @@ def main(_):
     for name, (model, features, windows) in baselines.items():
         start = time.perf_counter()
         pipeline = make_pipeline(StandardScaler(), model)
-        answers = find_answers(pipeline, features, windows, clips.labels, chosen)
+        answers = find_answers(pipeline, features, windows, clips.labels, chosen, body.flip)
         figures = summarise(answers, groups, clips.class_names)
         pair, accuracy = next(iter(figures["pairs"].items()))
         print(

@@ -76,8 +76,8 @@ def split_folds(source: Any, config: ConfigDict) -> tuple[Part, Part]:
     if len(set(val.labels.tolist())) < 2:
         held = names[val.labels[0]] if len(val) else "nothing"
         raise UserError(
-            f"{source.split_file}: fold {config.fold} holds {held} alone; choose fewer than "
-            f"config.data.folds={config.folds}"
+            f"{source.split_file}: fold {config.fold} holds {held} alone; add groups of other "
+            f"dances, or choose fewer than config.data.folds={config.folds}"
         )
     return train, val
 

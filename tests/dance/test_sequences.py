@@ -78,6 +78,21 @@ def test_normalised_torso_has_length_one_and_the_hips_are_in_the_middle():
     )
 
 
+@pytest.mark.parametrize("until", [50, 30], ids=["never", "later"])
+def test_the_torso_is_measured_where_it_is_seen_best(until):
+    """By the hip and the shoulder that are found, if it must be."""
+    people, lost = dancer(50), [BODY.centre[0], BODY.top[1]]
+    people[:until, 0, lost] = 0
+    made = normalise(people, BODY)[:, 0]
+    hips, shoulders = (
+        made[:, joints, :2].sum(1) / made[:, joints, 2:].sum(1)
+        for joints in (BODY.centre, BODY.top)
+    )
+    np.testing.assert_allclose(hips.mean(0), 0, atol=1e-5)
+    length = np.linalg.norm(hips - shoulders, axis=1)[until % 50 :]
+    assert np.median(length) == pytest.approx(1, abs=1e-4)
+
+
 def test_resampling_is_exact_on_a_line_and_fills_short_gaps_only():
     people = np.full((21, 1, 18, 3), 2, np.float32)
     times = np.arange(21) / 20
@@ -125,6 +140,7 @@ def test_masks_hide_joints_and_time():
     seen = np.stack([item["people"][:, 0, :, 2] for item in hidden])
     assert (seen.max(1) == 0).any() and (seen.max(2) == 0).any()
     assert 0.1 < seen.mean() < 0.8
+    assert np.abs(np.stack([item["people"] for item in hidden])).max() < 20  # still in torsos
 
 
 def test_mirroring_swaps_left_and_right():

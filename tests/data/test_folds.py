@@ -65,7 +65,7 @@ def test_written_folds_are_kept(tmp_path):
         (many(), "", {"group": "dancer"}, "no column dancer .*it has label, clip"),
         (many(recordings=1), "", {"folds": 2}, "which leaves none to train on|holds .* alone"),
         (many(), "", {"fold": 3}, r"fold=3 of config\.data\.folds=3"),
-        (many(), "", {"folds": 12}, "holds (rumba|tango) alone; choose fewer"),
+        (many(), "", {"folds": 12}, "holds (rumba|tango) alone; add groups .* or choose fewer"),
     ],
     ids=["group twice", "no fold", "no column", "one group", "no such fold", "one class"],
 )

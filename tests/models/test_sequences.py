@@ -97,6 +97,31 @@ def test_harmonics_are_those_of_a_fourier_transform():
     np.testing.assert_allclose(imaginary, -wanted.imag, atol=1e-4)
 
 
+def test_a_joint_that_is_not_found_says_nothing_and_changes_nothing():
+    """Not even what a network has made of it: a joint's numbers then stand at their mean."""
+    x = people(batch=3)
+    wrist = 4
+    hidden = x.at[0, :, :, wrist].set(0)
+    made = lambda x: features.rhythm_features(  # noqa: E731
+        *layers.split_people(x), **BODY, span=8, count=2
+    )
+    (values, known), (others, left) = made(x), made(hidden)
+    assert known.all() and 0.8 < left[0].mean() < 1 and left[1:].all()
+    np.testing.assert_allclose(others * left, values * left, atol=1e-5)
+    model, variables = build("rhythm", x, span=8, harmonics=2)
+    answer, changed = model.apply(
+        variables, hidden.at[:, :, :, wrist].set(0), True, mutable=["batch_stats"],
+        rngs={"dropout": jax.random.key(0)},
+    )  # fmt: skip
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((answer, changed)))
+    moved = jax.tree.map(lambda leaf: leaf + 3.0 * (1 - left[0]), variables["batch_stats"])
+    answers = [
+        model.apply(variables | {"batch_stats": stats}, hidden)[0]
+        for stats in (variables["batch_stats"], moved)
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
 def test_graph_convolution_agrees_with_torch():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 18, 8)), jnp.float32)
     module = stgcn.GraphConv(12, PARENTS, train=False)

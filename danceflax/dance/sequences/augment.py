@@ -54,7 +54,7 @@ def augment_people(
     window = resample(found, record["times"], wanted, people["longest_gap"])
     window = _choose(window, people["max_people"], rng)
     for p in range(window.shape[1]):
-        window[:, p] = _turn(window[:, p], rng, augment, body)
+        window[:, p] = _hide(_turn(window[:, p], rng, augment, body), rng, augment)
     window = normalise(window, body)
     for p in range(window.shape[1]):
         window[:, p] = _blur(window[:, p], rng, augment, body)
@@ -140,18 +140,23 @@ def _turn(person, rng, augment, body):
     return person @ camera.astype(np.float32)
 
 
-def _blur(person, rng, augment, body):
-    """One normalised person [T, J, 3] as a network finds them: joints moved, and some hidden."""
+def _hide(person, rng, augment):
+    """One person [T, J, 3] without the joints that are never found, and for a time not at all."""
     frames, joints = person.shape[:2]
-    noise = rng.random() * augment["noise"] * body.blur
-    moved = person.copy()
-    moved[..., :2] += rng.standard_normal((frames, joints, 2)) * noise[:, None]
     masked = rng.random(joints) < rng.random() * augment["masked_joints"]
     length = round(rng.random() * augment["masked_time"] * frames)
     first = rng.integers(frames - length + 1)
     hidden = np.zeros((frames, 1, 1), bool)
     hidden[first : first + length] = True
-    return np.where((person[..., 2:] > 0) & ~masked[:, None] & ~hidden, moved, np.float32(0))
+    return np.where(masked[:, None] | hidden, np.float32(0), person)
+
+
+def _blur(person, rng, augment, body):
+    """One normalised person [T, J, 3] whose joints are found as well as a network finds them."""
+    noise = rng.random() * augment["noise"] * body.blur
+    moved = person.copy()
+    moved[..., :2] += rng.standard_normal(person[..., :2].shape) * noise[:, None]
+    return np.where(person[..., 2:] > 0, moved, np.float32(0))
 
 
 def _item(people, record):

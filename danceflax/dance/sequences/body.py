@@ -71,8 +71,9 @@ def _count_steps(skeleton):
 def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndarray, "T P J 3"]:
     """Each person about the mean of their hips over the clip, in lengths of their torso.
 
-    The torso's length is the median over the frames that show it; of a person whose torso is never
-    seen, the spread of the joints stands for it. Seen joints have a third number of 1.
+    The torso's length is the median over the frames that show it best: for a hip or a shoulder that
+    is never found the other one stands. Of a person whose torso is never seen the spread of the
+    joints stands for it. Seen joints have a third number of 1.
     """
     result = np.zeros(people.shape, np.float32)
     for p in range(people.shape[1]):
@@ -81,10 +82,11 @@ def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndar
             continue
         hips, low = _mean_of(xy, seen, body.centre)
         shoulders, high = _mean_of(xy, seen, body.top)
-        middle = hips[low].mean(0) if low.any() else xy[seen].mean(0)
-        both = low & high
+        middle = hips[low > 0].mean(0) if low.any() else xy[seen].mean(0)
+        both = low * high
         if both.any():
-            length = np.median(np.linalg.norm(hips - shoulders, axis=-1)[both])
+            best = both == both.max()
+            length = np.median(np.linalg.norm(hips - shoulders, axis=-1)[best])
         else:
             length = np.sqrt(((xy[seen] - middle) ** 2).sum(-1).mean())
         placed = (xy - middle) / max(length, LEAST_LENGTH)
@@ -94,5 +96,8 @@ def normalise(people: Float[np.ndarray, "T P J 3"], body: Body) -> Float[np.ndar
 
 
 def _mean_of(xy, seen, joints):
-    """([T, 2], [T] bool): the mean of those joints, where each is seen."""
-    return xy[:, list(joints)].mean(1), seen[:, list(joints)].all(1)
+    """([T, 2], [T]): the mean of those joints that are seen, and how many these are."""
+    there = seen[:, list(joints)]
+    count = there.sum(1)
+    total = (xy[:, list(joints)] * there[..., None]).sum(1)
+    return total / np.maximum(count, 1)[:, None], count

@@ -34,8 +34,8 @@ def rhythm_features(
     centre: Sequence[int],
     span: int,
     count: int,
-) -> Float[Array, "N D"]:
-    """What the whole clip moves like.
+) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
+    """(what the whole clip moves like, whether each number is known).
 
     Of the places and of the bones: mean and spread over the clip, the places about the root; and
     mean and spread of the short-time spectra, the first `count` harmonics of `span` frames.
@@ -48,7 +48,8 @@ def rhythm_features(
         *_spectra(places, seen, span, count),
         *_spectra(*bones, span, count),
     ]
-    return jnp.concatenate([x.reshape(places.shape[0], -1) for x in found], -1)
+    known = [known for _, known in found]
+    return _join([values for values, _ in found]), _join(known)
 
 
 def harmonics(
@@ -85,11 +86,17 @@ def _spectra(values, known, span, count):
 
 
 def _statistics(values, known):
-    """Mean and spread over the frames or windows, each as far as it is known."""
-    count = jnp.maximum(known.sum(1), 1e-3)
-    mean = (values * known).sum(1) / count
-    variance = ((values - mean[:, None]) ** 2 * known).sum(1) / count
-    return mean, jnp.sqrt(variance + 1e-4)
+    """Two pairs: mean and spread over the frames or windows, and whether anything is known."""
+    count = known.sum(1)
+    total = jnp.maximum(count, 1e-3)
+    mean = (values * known).sum(1) / total
+    variance = ((values - mean[:, None]) ** 2 * known).sum(1) / total
+    known = jnp.broadcast_to(count > 0, mean.shape).astype(values.dtype)
+    return (mean, known), (jnp.sqrt(variance + 1e-4), known)
+
+
+def _join(arrays):
+    return jnp.concatenate([x.reshape(len(x), -1) for x in arrays], -1)
 
 
 def _flat(*arrays):

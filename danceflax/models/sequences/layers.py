@@ -65,7 +65,8 @@ def find_root(
 
 
 class SeenNorm(nn.Module):
-    """Batch norm whose statistics leave out whoever is not there. [N, ..., C] -> the same.
+    """Batch norm whose statistics leave out whoever is not there, or each number that is not known.
+    [N, ..., C] -> the same.
 
     Attributes:
       train: whether statistics are the batch's, and the running ones follow.
@@ -78,8 +79,11 @@ class SeenNorm(nn.Module):
     affine: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N *d C"], there: Float[Array, " N"]) -> Float[Array, "..."]:
-        mask = jnp.broadcast_to((there > 0).reshape(-1, *[1] * (x.ndim - 1)), x.shape)
+    def __call__(
+        self, x: Float[Array, "N *d C"], there: Float[Array, " N *k"]
+    ) -> Float[Array, "..."]:
+        there = there.reshape(*there.shape, *[1] * (x.ndim - there.ndim))
+        mask = jnp.broadcast_to(there > 0, x.shape)
         norm = nn.BatchNorm(
             not self.train,
             momentum=self.decay,

@@ -1,6 +1,7 @@
 """A small network on the spectra of joints: rhythm and coordination, no order of frames."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from danceflax.models.sequences.features import rhythm_features
@@ -10,8 +11,8 @@ from danceflax.models.sequences.layers import SeenNorm, join_people, split_peopl
 class RhythmNet(nn.Module):
     """People over time -> logits.
 
-    The features of `features.rhythm_features`, each in units of its spread over the training set;
-    then fully connected layers with layer norm.
+    The features of `features.rhythm_features`, each in units of its spread over the training set,
+    about its mean, which stands for what is not known; then fully connected layers with layer norm.
 
     Attributes:
       num_classes: outputs.
@@ -35,9 +36,10 @@ class RhythmNet(nn.Module):
         self, x: Float[Array, "B T P J 3"], train: bool = False
     ) -> Float[Array, "B {self.num_classes}"]:
         places, seen = split_people(x)
-        there = seen.max((1, 2, 3))
-        y = rhythm_features(places, seen, self.parents, self.centre, self.span, self.harmonics)
-        y = SeenNorm(train, decay=0.99, affine=False, name="input_norm")(y, there)
+        of = self.parents, self.centre, self.span, self.harmonics
+        y, known = rhythm_features(places, seen, *of)
+        counted = jnp.where(known.any(0), known, 1.0)  # what nobody shows has statistics as well
+        y = SeenNorm(train, decay=0.99, affine=False, name="input_norm")(y, counted) * known
         drop = nn.Dropout(self.dropout, deterministic=not train)
         for i, features in enumerate(self.channels):
             y = nn.Dense(features, name=f"hidden{i}")(drop(y))
