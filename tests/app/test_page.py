@@ -44,7 +44,7 @@ from danceflax.app.shown import MOST_PEOPLE  # noqa: E402
 from danceflax.app.uploads import Limits  # noqa: E402
 
 WAIT = 30_000  # milliseconds, for a machine that is busy
-FPS = 12
+FPS = 8
 SAID = "#status .note, #status .fault"
 CLASSES = ["tango", "<img src=x onerror=alert(1)>"]
 
