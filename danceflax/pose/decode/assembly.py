@@ -49,37 +49,37 @@ def join_limbs(
     # The images are one graph: no limb leads from one to another.
     image = jnp.arange(batch)[:, None] * joints * slots
     joint = np.tile(np.repeat(np.arange(joints), slots), batch)
-    ends = (a + image).ravel(), (b + image).ravel()
-    label, accepted = _join_in_rounds(*ends, (order > -jnp.inf).ravel(), joint, fill)
+    ends = jnp.stack([a + image, b + image]).reshape(2, -1)
+    label, accepted = _join_in_rounds(ends, (order > -jnp.inf).ravel(), joint, fill)
     label, accepted = label.reshape(batch, -1) - image, accepted.reshape(order.shape)
     owner = jnp.take_along_axis(label, a, 1)
     return label, _sum_by_label(jnp.where(accepted, score, 0.0), owner, label.shape[1])
 
 
-def _join_in_rounds(a, b, exists, joint, fill):
-    """Labels of peaks, whose joints are `joint`, and which of the limbs from a to b were accepted,
-    as if they were taken one by one."""
-    peaks, rank, last = jnp.arange(len(joint)), jnp.arange(len(a)), len(a)
+def _join_in_rounds(ends, exists, joint, fill):
+    """Labels of peaks, whose joints are `joint`, and which of the limbs between `ends` [2, N] were
+    accepted, as if they were taken one by one."""
+    last = len(exists)
+    peaks, rank = jnp.arange(len(joint)), jnp.arange(last)
     words = np.zeros((len(joint), joint.max() // 32 + 1), np.uint32)  # a bit a joint
     words[np.arange(len(joint)), joint // 32] = np.uint32(1) << (joint % 32).astype(np.uint32)
 
     def take(state):
         label, held, waiting, accepted = state
-        from_label, to_label = label[a], label[b]
-        from_held, to_held = held[from_label], held[to_label]
+        labels = label[ends]
+        one, other = held[labels]
         if fill is None:  # two joints of one person, joined already
-            accepted |= waiting & (from_label == to_label)
-        waiting &= ~(from_held & to_held).any(-1)  # people only grow: these never will be joined
-        place = jnp.where(waiting, rank, last)
-        first = jnp.full(len(joint), last).at[from_label].min(place).at[to_label].min(place)
-        next_of_both = waiting & (first[from_label] == rank) & (first[to_label] == rank)
+            accepted |= waiting & (labels[0] == labels[1])
+        waiting &= ~(one & other).any(-1)  # people only grow: these never will be joined
+        first = jnp.full(len(joint), last).at[labels].min(jnp.where(waiting, rank, last))
+        next_of_both = waiting & (first[labels] == rank).all(0)
         join = next_of_both
         if fill is not None:
-            size, other = (lax.population_count(x).sum(-1) for x in (from_held, to_held))
-            join &= ((size == 1) != (other == 1)) | ~fill
-        gone = jnp.where(join, to_label, len(joint))
-        label = peaks.at[gone].set(from_label, mode="drop")[label]
-        held = held.at[from_label].add(jnp.where(join[:, None], to_held, 0))
+            size, more = (lax.population_count(x).sum(-1) for x in (one, other))
+            join &= ((size == 1) != (more == 1)) | ~fill
+        gone = jnp.where(join, labels[1], len(joint))
+        label = peaks.at[gone].set(labels[0], mode="drop")[label]
+        held = held.at[labels[0]].add(jnp.where(join[:, None], other, 0))
         return label, held, waiting & ~next_of_both, accepted | join
 
     start = peaks, jnp.array(words), exists, jnp.zeros_like(exists)
