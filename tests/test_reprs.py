@@ -1,10 +1,11 @@
-"""A repr says what a thing is, in a line."""
+"""What Python shows: a repr says what a thing is, in a line; `dir` the public names."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from conftest import random_variables
 
+import danceflax
 from danceflax import load_predictor
 from danceflax.dance.evaluate import Answers
 from danceflax.dance.sequences.predict import Dancer, Followed
@@ -14,6 +15,11 @@ from danceflax.pose.follow import Dancers
 from danceflax.report.runs import Run
 from danceflax.skeleton import COCO18
 from danceflax.training.checkpoints import save_model
+
+
+def test_public_names_are_shown_and_there():
+    assert set(danceflax.__all__) <= set(dir(danceflax))
+    assert all(callable(getattr(danceflax, name)) for name in danceflax.__all__)
 
 
 def test_predictors(tmp_path):
