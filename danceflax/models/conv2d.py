@@ -73,7 +73,7 @@ _fast.defvjp(_forward, _backward)
 
 def _kernel_gradient(x, kernel, gradient):
     seen, padding = x, "SAME"
-    if len(x) < FEW and max(x.shape[1:3]) <= LARGE:
+    if x.shape[0] < FEW and max(x.shape[1:3]) <= LARGE:
         seen, gradient, padding = cut(x, len(kernel)), cut(gradient, 1), "VALID"
     back = jax.linear_transpose(lambda kernel: _plain(seen, kernel, padding), kernel)
     return back(gradient)[0]

@@ -96,7 +96,7 @@ def _statistics(values, known):
 
 
 def _join(arrays):
-    return jnp.concatenate([x.reshape(len(x), -1) for x in arrays], -1)
+    return jnp.concatenate([x.reshape(x.shape[0], -1) for x in arrays], -1)
 
 
 def _flat(*arrays):
