@@ -27,8 +27,7 @@ def make_ours(network: str, work: str, batch: int):
     """danceflax as its scripts run it; work is forward or step."""
     from danceflax.cli.compilation import choose_convolutions
 
-    if work == "step":
-        choose_convolutions()
+    choose_convolutions()
     import jax
     import optax
 
@@ -45,25 +44,25 @@ def make_ours(network: str, work: str, batch: int):
     x = jax.numpy.asarray(draw(network, batch))
     variables = initialise(model, x[:1], 0)
 
-    def apply(params, rest, training):
+    def apply(params, rest, x, training):
         if network == "i3d" and training:
             rngs = {"dropout": jax.random.key(0)}
             return model.apply({"params": params, **rest}, x, True, rngs=rngs, mutable=[*rest])
         return model.apply({"params": params, **rest}, x), rest
 
     if work == "forward":
-        forward = jax.jit(lambda params, rest: apply(params, rest, False)[0])
+        forward = jax.jit(lambda params, rest, x: apply(params, rest, x, False)[0])
         params, rest = variables["params"], {k: variables[k] for k in variables if k != "params"}
-        return lambda: jax.block_until_ready(forward(params, rest))
+        return lambda: jax.block_until_ready(forward(params, rest, x))
 
     optimizer = optax.adamw(1e-4)
 
-    def loss(params, rest):
-        outputs, rest = apply(params, rest, True)
+    def loss(params, rest, x):
+        outputs, rest = apply(params, rest, x, True)
         return sum((a**2).mean() for a in jax.tree.leaves(outputs)), rest
 
-    def step(params, rest, moments):
-        gradients, rest = jax.grad(loss, has_aux=True)(params, rest)
+    def step(params, rest, moments, x):
+        gradients, rest = jax.grad(loss, has_aux=True)(params, rest, x)
         updates, moments = optimizer.update(gradients, moments, params)
         return optax.apply_updates(params, updates), rest, moments
 
@@ -72,7 +71,7 @@ def make_ours(network: str, work: str, batch: int):
     state = [(params, dict(variables), jax.jit(optimizer.init)(params))]
 
     def run():
-        state[0] = jax.block_until_ready(step(*state[0]))
+        state[0] = jax.block_until_ready(step(*state[0], x))
 
     return run
 

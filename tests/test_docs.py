@@ -56,7 +56,7 @@ def parse(words, main, doc):
     if "config" in flags.FLAGS:
         config_checks.check_config(flags.FLAGS.config)
 
-def read(main, doc, **_):
+def read(main, doc):
     for words, whole in todo:
         print("command:", *words, file=sys.stderr)
         apart(*(parse, words, main, doc) if whole else (look_up, words[1:], flags.FLAGS))

@@ -24,15 +24,11 @@ _required: set[str] = set()
 _groups: dict[str, tuple[str, ...]] = {}  # title -> names of flags
 
 
-def run(main: Callable, doc: str, training: bool = False) -> None:
-    """Runs main(argv) after parsing flags; errors of the user end in one line and status 2.
-
-    training: gradients are what takes the time.
-    """
+def run(main: Callable, doc: str) -> None:
+    """Runs main(argv) after parsing flags; errors of the user end in one line and status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
     keep_programs()
-    if training:
-        choose_convolutions()
+    choose_convolutions()
     app.run(lambda argv: guard(main, argv), flags_parser=lambda argv: parse(argv, main, doc))
 
 

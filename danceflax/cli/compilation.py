@@ -9,14 +9,14 @@ from collections.abc import MutableMapping
 
 SIZE = 2 << 30  # bytes; the programs unused for longest go first
 
-# XLA's CPU backend hands convolutions to a library (YNN) that is as fast forward as XLA's own, and
-# takes half as long again in a training step. XLA ends a process that has a flag it does not know.
+# XLA's CPU backend hands convolutions to a library (YNN) that takes half as long again in a training
+# step, and keeps two cores less busy. XLA ends a process that has a flag it does not know.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have it
 
 
 def choose_convolutions(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Lets XLA convolve on the CPU by what trains fastest; a user's own word on it holds."""
+    """Lets XLA convolve on the CPU by what is fastest there; a user's own word on it holds."""
     own = environment.get("XLA_FLAGS", "")
     version = importlib.metadata.version("jaxlib").split(".")
     known = KNOWN[0] <= (int(version[0]), int(version[1])) <= KNOWN[1]

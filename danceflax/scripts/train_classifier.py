@@ -37,4 +37,4 @@ def main(_):
 
 def run() -> None:
     """Does what the process's arguments say."""
-    cli.run(main, __doc__, training=True)
+    cli.run(main, __doc__)

@@ -1,4 +1,4 @@
-"""Where compiled programs stay, and how a CPU convolves in training."""
+"""Where compiled programs stay, and how a CPU convolves."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def test_what_a_process_compiled_the_next_reads(tmp_path):
     assert list((tmp_path / "danceflax" / f"xla-{name_machine()}").glob("*-cache"))
 
 
-def test_a_trainer_s_convolutions_leave_the_users_flags():
+def test_the_choice_of_convolutions_leaves_the_users_flags():
     own = {"XLA_FLAGS": "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=dot"}
     before = dict(own)
     choose_convolutions(own)
