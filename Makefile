@@ -15,9 +15,7 @@ install: .venv/installed
 	touch $@
 
 # Renders synthetic dancers, trains OpenPose on them, measures it on dancers it has not seen, and follows
-# some of them through a dance. A demo that was stopped goes on where it was. Two virtual devices keep two CPU cores
-# busier than one does (1.2 times the images a second); on a GPU or TPU the setting means nothing.
-demo: export JAX_NUM_CPU_DEVICES ?= 2
+# some of them through a dance. A demo that was stopped goes on where it was.
 demo: install
 	$(BIN)/python prepare_data.py synthetic --output=data/synthetic --clips=16,2,2 --frames=16 --people=2
 	$(BIN)/python train_openpose.py --config=configs/openpose_body25.py:demo --workdir=$(DEMO)
