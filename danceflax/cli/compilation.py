@@ -9,8 +9,8 @@ from collections.abc import MutableMapping
 
 SIZE = 2 << 30  # bytes; the programs unused for longest go first
 
-# XLA's CPU backend hands convolutions to a library (YNN) that takes half as long again in a training
-# step, and keeps two cores less busy. XLA ends a process that has a flag it does not know.
+# XLA's CPU backend hands convolutions to a library (YNN) that takes half as long again in a step of
+# the networks here, and keeps two cores less busy. XLA ends a process by a flag it does not know.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have it
 
