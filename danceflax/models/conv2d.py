@@ -3,9 +3,10 @@
 On a GPU or TPU it is the library's own. XLA's CPU backend convolves at the processor's full speed,
 so that only fewer products are faster: `winograd` makes do with half of them. Its gradient to the
 kernel is a convolution that has a channel an image: of few images the inner loops, which run along
-the channels, are short, and tiles stand in for images. benchmarks/bench_networks.py measures it.
+the channels, are short, and tiles stand in for images. benchmarks/bench_layers.py measures it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,11 +17,11 @@ from jaxtyping import Array, Float
 
 from danceflax.models import winograd
 from danceflax.models.layers import he_normal, on_cpu
+from danceflax.models.winograd import LAYOUT
 
-LAYOUT = winograd.LAYOUT
-TILES = {3: 4, 7: 2}  # outputs that `winograd` makes at once, by the kernel's side
+OUTPUTS = {3: 4, 7: 2}  # that `winograd` makes at once, by the kernel's side
 WORTH = 1.2e8  # products of numbers: of fewer, the program's compilation takes longer than it saves
-SIDES = 12, 256  # longest side, cells: tiles of less are mostly margin; mixing more takes longer
+SIDES = 12, 256  # longest side, cells: less is mostly margin, and to mix more takes longer
 THIN = 16  # channels: fewer are not worth mixing
 FEW = 8  # images; of so many the library's own gradient is as fast
 TILE = 24  # longest side of a tile that stands in for an image, cells
@@ -28,7 +29,7 @@ LARGE = 128  # longest side that is cut into those: beyond, to copy them takes l
 
 
 def conv(features: int, size: int, name: str, dtype: Any) -> nn.Conv:
-    """A square convolution with bias that keeps height and width; its size is odd."""
+    """A square convolution with bias that keeps height and width."""
     options = dict(kernel_init=he_normal, conv_general_dilated=_for_flax, dtype=dtype)
     return nn.Conv(features, (size, size), name=name, **options)
 
@@ -38,20 +39,23 @@ def _for_flax(x, kernel, *_, **__):
 
 
 def convolve(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"]
-) -> Float[Array, "B H W D"]:
-    """2-D convolution that keeps height and width, by a kernel of odd sides."""
-    chosen = on_cpu() and x.dtype == jnp.float32
-    return _fast(x, kernel) if chosen else _plain(x, kernel)
+    x: Float[Array, "B H W C"], kernel: Float[Array, "kh kw C D"], strides: Sequence[int] = (1, 1)
+) -> Float[Array, "B h w D"]:
+    """2-D convolution, SAME padding, strides over height and width."""
+    height, width = kernel.shape[:2]
+    usual = tuple(strides) == (1, 1) and height == width and height % 2
+    if usual and on_cpu() and x.dtype == jnp.float32:
+        return _fast(x, kernel)
+    return _plain(x, kernel, "SAME", strides)
 
 
-def _plain(x, kernel, padding="SAME"):
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=LAYOUT)
+def _plain(x, kernel, padding="SAME", strides=(1, 1)):
+    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
 
 
 @jax.custom_vjp
 def _fast(x, kernel):
-    tile = TILES.get(len(kernel))
+    tile = OUTPUTS.get(len(kernel))
     worth = x.size * kernel.size // x.shape[3] >= WORTH and x.shape[3] >= THIN
     if tile and worth and SIDES[0] <= max(x.shape[1:3]) <= SIDES[1]:
         return winograd.convolve(x, kernel, tile)

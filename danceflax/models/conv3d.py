@@ -2,7 +2,7 @@
 
 On a GPU or TPU they are the library's own operations. XLA's CPU backend is slow at both: there a
 convolution becomes one 2-D convolution (or a matrix product) and pooling one axis after another,
-with the same values; `benchmarks/bench_conv3d.py` measures the difference. Padding is TensorFlow's
+with the same values; `benchmarks/bench_layers.py` measures the difference. Padding is TensorFlow's
 SAME throughout, which the published I3D weights expect: the odd cell goes at the end.
 """
 
@@ -51,13 +51,7 @@ def conv3d(
     x = jnp.concatenate(_windows(x, 1, kernel.shape[0], strides[0]), -1)
     kt, kh, kw, c, d = kernel.shape
     kernel = jnp.asarray(kernel).transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
-    frames = x.reshape(-1, *x.shape[2:])
-    if tuple(strides[1:]) == (1, 1) and kh == kw and kh % 2:
-        y = convolve(frames, kernel)
-    else:
-        y = lax.conv_general_dilated(
-            frames, kernel, strides[1:], "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+    y = convolve(x.reshape(-1, *x.shape[2:]), kernel, strides[1:])
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 

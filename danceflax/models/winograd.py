@@ -2,8 +2,8 @@
 
 Along the width, `tile` outputs of a kernel of `size` taps are made from tile + size - 1 products in
 place of tile * size: the input's windows and the kernel are mixed by constant weights, multiplied,
-and mixed again. (Of both axes it would be fewer still, for programs that take four times as long to
-compile.) The weights follow from as many points (Toom and Cook); with the few points used
+and mixed again. Along both axes it would be fewer still, for programs that take several times as
+long to compile. The weights follow from as many points (Toom and Cook); with the few points used
 here values differ from the plain convolution's by some units in the last place.
 """
 

@@ -16,7 +16,6 @@ from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.models.registry import create_model, describe
 from danceflax.pose.augment import augment, letterbox
-from danceflax.pose.draw import make_panel
 from danceflax.pose.evaluate import (
     evaluate_batches,
     evaluate_loss,
@@ -24,6 +23,7 @@ from danceflax.pose.evaluate import (
     make_loss_step,
 )
 from danceflax.pose.loss import make_loss
+from danceflax.pose.panels import make_panel
 from danceflax.training import devices
 from danceflax.training.optimizers import label_parameters, trained_parameters
 from danceflax.training.pretrained import refuse_random, start_from

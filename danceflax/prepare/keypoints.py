@@ -36,11 +36,13 @@ class Clip(NamedTuple):
     """Frames of a clip without keypoint files.
 
     Attributes:
+      name: <dance>/<clip>.
       files: <dance>/<clip>_<frame>.jpg, in order.
       fps: how many of the frames' numbers make a second.
       first: the first number that its people may have.
     """
 
+    name: str
     files: Sequence[str]
     fps: float
     first: int
@@ -88,7 +90,7 @@ def plan_clips(root: str | os.PathLike, output: pathlib.Path) -> list[Clip]:
     rates, free, clips = read_clip_table(root), first_free(found, todo, output), []
     for clip, files in itertools.groupby(todo, lambda file: split_frame(file)[0]):
         note = rates.get(clip) or rates.get(clip.partition("/")[2]) or ClipNote()
-        clips.append(Clip(list(files), note.fps or DEFAULT_FPS, free.get(clip, 0)))
+        clips.append(Clip(clip, list(files), note.fps or DEFAULT_FPS, free.get(clip, 0)))
     return clips
 
 
@@ -110,12 +112,12 @@ def find_people(
     files = [file for clip in clips for file in clip.files]
     frames = read_images((folder / file for file in files), faults)
     frames = ((path.relative_to(folder).as_posix(), frame) for path, frame in frames)
-    known = {split_frame(clip.files[0])[0]: clip for clip in clips}
+    known = {clip.name: clip for clip in clips}
     with show_progress("finding people", "frames") as progress:
         stream = itertools.groupby(predictor.stream(frames), lambda item: split_frame(item[0])[0])
         for name, items in stream:
-            _, fps, first = known[name]
-            written += write_clip(items, fps, first, predictor.skeleton, output)
+            clip = known[name]
+            written += write_clip(items, clip.fps, clip.first, predictor.skeleton, output)
             progress(written + len(faults), len(files))
     return written, faults
 

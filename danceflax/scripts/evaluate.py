@@ -195,9 +195,9 @@ def evaluate_pose(model, variables, checkpoint, output):
     from danceflax.configs import openpose_base
     from danceflax.data.sources import Subset
     from danceflax.pose.decode import fill_options
-    from danceflax.pose.draw import write_comparison
     from danceflax.pose.evaluate import evaluate_split
     from danceflax.pose.metrics import table_rows
+    from danceflax.pose.panels import write_comparison
     from danceflax.skeleton import Skeleton
 
     def measure(model, variables, checkpoint, beside=None):

@@ -39,7 +39,7 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape, size, ch
     )
 
 
-@pytest.mark.parametrize(("size", "tile"), conv2d.TILES.items())
+@pytest.mark.parametrize(("size", "tile"), conv2d.OUTPUTS.items())
 def test_fewer_products_cost_some_units_in_the_last_place(size, tile):
     """Against PyTorch in double precision, on inputs as they follow a ReLU."""
     rng = np.random.default_rng(1)
