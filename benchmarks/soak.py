@@ -10,11 +10,9 @@ that nothing befell. DATA is a root made by prepare_data.py synthetic; by defaul
 import argparse
 import collections
 import contextlib
-import multiprocessing
 import os
 import pathlib
 import random
-import runpy
 import shutil
 import signal
 import subprocess
@@ -29,6 +27,10 @@ from danceflax.io.console import print_table
 from danceflax.training import checkpoints, digests
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+import forked  # noqa: E402 (of the tests, as the toy is)
+
 POSE = dict(
     batch_size=2, log_every=2, eval_every=8, save_every=2, **{
         "model.width": 0.1, "model.paf_stages": 1, "model.heatmap_stages": 1,
@@ -43,9 +45,6 @@ CLASSIFIER = dict(
     },
 )  # fmt: skip
 FROZEN = {"streams.rgb.train": False, "streams.rgb.init_allow_missing": ".*"}
-IMPORTS = [
-    "danceflax.dance.task", "danceflax.pose.task", "danceflax.training.train", "tensorboardX",
-]  # fmt: skip
 # How a training is cut: by signals, or by what it needs going away for some seconds.
 CUTS = ("SIGKILL", "SIGKILL", "SIGTERM", "full disk", "read-only", "no data")
 
@@ -71,32 +70,20 @@ def make_command(name, workdir, data):
 def start(name, workdir, data):
     """A training as a process, which ends with the block if it has not ended before.
 
-    It is forked from one that has imported what all need, so that a cut costs no start of an
-    interpreter. What it says is added to FOLDER/log, of the data's folder.
+    What it says is added to FOLDER/log, of the data's folder.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTS)
-    words = make_command(name, workdir, data)
-    process = context.Process(target=_run_script, args=(words, data.parent))
-    process.start()
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(data.parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    outputs = [data.parent / "log"] * 2
+    process = forked.start(make_command(name, workdir, data), outputs, env=os.environ | cache)
     try:
         yield process
     finally:
         process.kill()
         process.join()
-
-
-def _run_script(words, folder):
-    os.chdir(ROOT)
-    with open(folder / "log", "a") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    sys.argv = words
-    sys.path.insert(0, str(ROOT))
-    runpy.run_path(words[0], run_name="__main__")
 
 
 def make_data(name, folder):

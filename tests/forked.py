@@ -19,20 +19,26 @@ IMPORTS = [
 ]  # fmt: skip
 
 
-class Program:
-    """`python *words`, as subprocess.Popen starts it, its output and errors as text in pipes.
+def start(words, outputs, cwd=ROOT, env=None):
+    """The multiprocessing.Process of `python *words`, which ends, with SIGTERM, when this one does.
 
-    It ends, with SIGTERM, when this process does.
+    outputs: a pipe's end or the path of a file that is added to, for its output and for its errors.
     """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTS)
+    words, env = [str(word) for word in words], dict(env or os.environ)
+    process = context.Process(target=_run, args=(words, outputs, str(cwd), env), daemon=True)
+    process.start()
+    return process
+
+
+class Program:
+    """What `start` makes as subprocess.Popen would, its output and errors as text in pipes."""
 
     def __init__(self, *words, cwd=ROOT, env=None):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(IMPORTS)
-        pipes = [context.Pipe(duplex=False) for _ in range(2)]
-        what = [str(word) for word in words], str(cwd), dict(env or os.environ)
+        pipes = [multiprocessing.Pipe(duplex=False) for _ in range(2)]
         ends = [end for _, end in pipes]
-        self._process = context.Process(target=_run, args=(*what, ends), daemon=True)
-        self._process.start()
+        self._process = start(words, ends, cwd, env)
         for end in ends:
             end.close()
         self.pid = self._process.pid
@@ -80,17 +86,17 @@ class Program:
         self.wait()
 
 
-def _run(words, cwd, environment, pipes):
-    for descriptor, pipe in zip((1, 2), pipes, strict=True):
-        os.dup2(pipe.fileno(), descriptor)
-        pipe.close()
+def _run(words, outputs, cwd, environment):
+    for descriptor, output in zip((1, 2), outputs, strict=True):
+        with open(output, "ab") if isinstance(output, os.PathLike) else output as file:
+            os.dup2(file.fileno(), descriptor)
     multiprocessing.current_process()._config["daemon"] = False  # it may have workers of its own
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     for name in {name.lower() for name in environment} & set(jax.config.values):
         text = environment[name.upper()]
-        jax.config.update(name, int(text) if text.isdigit() else text)
+        jax.config.update(name, int(text) if text.removeprefix("-").isdigit() else text)
     sys.path[:0] = [folder for folder in environment.get("PYTHONPATH", "").split(":") if folder]
     try:
         first, *rest = words
