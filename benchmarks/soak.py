@@ -72,13 +72,14 @@ def start(name, workdir, data):
 
     What it says is added to FOLDER/log, of the data's folder.
     """
-    cache = {
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
         "JAX_COMPILATION_CACHE_DIR": str(data.parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     outputs = [data.parent / "log"] * 2
-    process = forked.start(make_command(name, workdir, data), outputs, env=os.environ | cache)
+    process = forked.start(make_command(name, workdir, data), outputs, env=environment)
     try:
         yield process
     finally:
