@@ -4,6 +4,7 @@ import functools
 import os
 from typing import Any
 
+from danceflax.cli.compilation import choose_convolutions
 from danceflax.dance.inputs import reads_sequences
 from danceflax.dance.predict import DancePredictor
 from danceflax.dance.sequences.predict import SequencePredictor
@@ -39,5 +40,9 @@ def load_predictor(path: str | os.PathLike, **options: Any) -> Predictor:
 
 @functools.lru_cache(maxsize=1)
 def share_predictor(run: str, path: str | os.PathLike, **options: Any) -> Predictor:
-    """`load_predictor`, once a process: its tasks of a run, by whatever name, share it."""
+    """`load_predictor`, once a process: its tasks of a run, by whatever name, share it.
+
+    The process may be a cluster's worker, which no script has started: it convolves as they do.
+    """
+    choose_convolutions()
     return load_predictor(path, **options)

@@ -24,12 +24,15 @@ from jaxtyping import install_import_hook
 # Shapes and types in signatures are checked in every call, in this process.
 install_import_hook("danceflax", "typecheck.check")
 
+from danceflax.cli.compilation import choose_convolutions  # noqa: E402
 from danceflax.dance import classifiers  # noqa: E402
 from danceflax.io.videos import VideoWriter  # noqa: E402
 from danceflax.skeleton import COCO17_JOINTS  # noqa: E402
 from danceflax.training import train  # noqa: E402
 from danceflax.training.checkpoints import save_model  # noqa: E402
 from danceflax.training.report import Report  # noqa: E402
+
+choose_convolutions()  # as every script does, before JAX starts
 
 ROOT = pathlib.Path(__file__).parents[1]
 

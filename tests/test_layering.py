@@ -21,7 +21,7 @@ ALLOWED = {
     "dance": {"data", "io", "models", "pose", "training"},
     "report": {"dance", "data", "io", "pose", "training"},
     "export": {"dance", "io", "models", "pose"},
-    "api": {"dance", "io", "models", "pose", "training"},
+    "api": {"cli", "dance", "io", "models", "pose", "training"},
     "study": {"io", "prepare", "training"},  # runs the scripts; looks at checkpoints
     "__main__": {"__version__", "cli", "io"},
     "app": {"api", "dance", "io", "pose", "training"},
