@@ -30,7 +30,8 @@ from danceflax.io.listing import count_key, list_folder
 from danceflax.io.videos import DEFAULT_FPS
 from danceflax.people import UNKNOWN
 from danceflax.pose.track import link_people
-from danceflax.prepare import frames as extraction
+from danceflax.prepare.frames import extract
+from danceflax.prepare.video_tasks import NOTES, name_clip, note_of, plan_extraction
 from danceflax.skeleton import SKELETONS
 
 SUFFIX = "_keypoints.json"
@@ -80,19 +81,19 @@ def run(
     faults = []
     if videos:
         options = (dance, fps, short_side, quality, cut)
-        tasks, passed = extraction.plan_extraction(videos, root, *options)
-        faults = extraction.extract(tasks, root, workers, scheduler)
+        tasks, passed = plan_extraction(videos, root, *options)
+        faults = extract(tasks, root, workers, scheduler)
         results = [
             import_extracted(root, task.dance, task.name, found.get(task.name, {}))
             for task in tasks
-            if extraction.note_of(task).exists()
+            if note_of(task).exists()
         ]
         known = {task.name for task in tasks}
         unused = [found[name].values() for name in found if name not in known]
         others += passed + [str(path) for paths in unused for path in paths]
     elif frames and dance:
         folder = pathlib.Path(frames).expanduser()
-        clips = {name: extraction.name_clip(name) for name in found}
+        clips = {name: name_clip(name) for name in found}
         results = [
             import_frames(root, dance, clip, found[name], folder, fps or DEFAULT_FPS)
             for name, clip in clips.items()
@@ -186,7 +187,7 @@ def import_extracted(
       UserError: the clips were not extracted.
     """
     root, faults, count = pathlib.Path(root), [], 0
-    note = root / extraction.NOTES / dance / f"{name}.json"
+    note = root / NOTES / dance / f"{name}.json"
     if not note.is_file():
         raise UserError(f"{note}: the video's frames are not there; extract them first")
     made = json.loads(note.read_text())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from danceflax.errors import UserError
 from danceflax.io.console import console
-from danceflax.prepare.frames import Task
+from danceflax.prepare.video_tasks import Task
 from danceflax.study.plan import Request
 from danceflax.study.videos import Amount, count_missing
 

@@ -15,7 +15,7 @@ from danceflax.errors import UserError
 from danceflax.io.images import encode_image, shrink_size
 from danceflax.io.listing import list_folder
 from danceflax.io.videos import VIDEO_SUFFIXES, read_video
-from danceflax.prepare.frames import Task, group_of_video, note_of, plan_extraction
+from danceflax.prepare.video_tasks import Task, group_of_video, note_of, plan_extraction
 
 SAMPLE = 32  # videos that are opened
 DECODED, ENCODED = 24, 8  # frames of each: so many are read, and every so-manieth is written

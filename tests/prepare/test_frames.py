@@ -21,10 +21,11 @@ from danceflax.errors import UserError
 from danceflax.prepare import frames, split
 from danceflax.prepare.frame_times import number_frames, pick_frames
 from danceflax.prepare.split_report import find_leaks
+from danceflax.prepare.video_tasks import name_clip, plan_extraction
 
 
 def extract_all(*args, **options):
-    return [frames.extract_clips(task) for task in frames.plan_extraction(*args, **options)[0]]
+    return [frames.extract_clips(task) for task in plan_extraction(*args, **options)[0]]
 
 
 def read_levels(root, dance):
@@ -154,11 +155,11 @@ def test_long_videos_are_cut_into_clips_with_their_rates(tmp_path):
 
 
 def test_names_of_clips():
-    assert frames.name_clip("-2W1_fHl-RM_033") == "-2W1_fHl-RM_033"
-    assert frames.name_clip("-2W1_fHl-RM_033", 20.0) == "-2W1_fHl-RM_053"
-    assert frames.name_clip("-2W1_fHl-RM") == "-2W1_fHl-RM_000"
+    assert name_clip("-2W1_fHl-RM_033") == "-2W1_fHl-RM_033"
+    assert name_clip("-2W1_fHl-RM_033", 20.0) == "-2W1_fHl-RM_053"
+    assert name_clip("-2W1_fHl-RM") == "-2W1_fHl-RM_000"
     for stem in ("fast", "my video (1)", "IMG_0001", "x" * 80, "été"):
-        assert split_clip(frames.name_clip(stem, 10.0)) == (stem, "010")
+        assert split_clip(name_clip(stem, 10.0)) == (stem, "010")
 
 
 def test_what_is_no_video_is_passed_over_and_named(tmp_path):
@@ -166,7 +167,7 @@ def test_what_is_no_video_is_passed_over_and_named(tmp_path):
                  "@eaDir/a.MTS", ".ipynb_checkpoints/c.mp4", "Thumbs.db"):  # fmt: skip
         touch(tmp_path / "in" / "tap" / name)
     touch(tmp_path / "in" / "read me.md")
-    tasks, others = frames.plan_extraction(tmp_path / "in", tmp_path / "out")
+    tasks, others = plan_extraction(tmp_path / "in", tmp_path / "out")
     assert [(task.dance, task.name) for task in tasks] == [("tap", "a"), ("tap", "deep-er-b")]
     assert [os.path.relpath(path, tmp_path / "in") for path in others] == [
         "read me.md", "tap/notes.txt", "tap/deep/cover.jpg"
@@ -183,7 +184,7 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
         make_video(tmp_path / "in" / "tango" / f"clip{number}.webm", num_frames=8)
     code = (
         "import os, pathlib, signal, sys\n"
-        "from danceflax.prepare import frames\n"
+        "from danceflax.prepare import frames, video_tasks\n"
         "write, count = pathlib.Path.write_bytes, 0\n"
         "def write_or_die(path, data):\n"
         "    global count\n"
@@ -192,7 +193,7 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return write(path, data)\n"
         "pathlib.Path.write_bytes = write_or_die\n"
-        "for task in frames.plan_extraction(*sys.argv[1:])[0]:\n"
+        "for task in video_tasks.plan_extraction(*sys.argv[1:])[0]:\n"
         "    frames.extract_clips(task)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "in", tmp_path / "out"])
@@ -211,7 +212,7 @@ def test_a_killed_extraction_starts_clean_and_whole_clips_stay(tmp_path):
 
 def test_attempts_at_the_same_video_wait_for_each_other(tmp_path, monkeypatch):
     make_video(tmp_path / "in" / "tango" / "clip.webm")
-    (task,) = frames.plan_extraction(tmp_path / "in", tmp_path / "out")[0]
+    (task,) = plan_extraction(tmp_path / "in", tmp_path / "out")[0]
     write, written = frames._write_frames, []
     monkeypatch.setattr(frames, "_write_frames", lambda *a: (written.append(1), write(*a))[1])
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -241,13 +242,13 @@ def test_faults(tmp_path):
         ((video, tmp_path, "tap", 0, 0, 95, 0.5), "--cut of 0 or at least 1"),
     ):
         with pytest.raises(UserError, match=message):
-            frames.plan_extraction(*args)
+            plan_extraction(*args)
     (tmp_path / "old" / "rgb").mkdir(parents=True)
     with pytest.raises(UserError, match="rename that to frames/"):
-        frames.plan_extraction(video, tmp_path / "old", "tap")
+        plan_extraction(video, tmp_path / "old", "tap")
     make_video(tmp_path / "in" / "clip.mp4", num_frames=3)
     with pytest.raises(UserError, match="both would become clip_000"):
-        frames.plan_extraction(video.parent, tmp_path, "tap")
+        plan_extraction(video.parent, tmp_path, "tap")
     extract_all(video, tmp_path, "tap")
     before = read_levels(tmp_path, "tap")
     assert "with other settings" in extract_all(video, tmp_path, "tap", fps=5)[0].fault

@@ -10,6 +10,7 @@ from danceflax.data.frames import LetsDanceSource
 from danceflax.data.keypoint_files import read_keypoints, read_numbered
 from danceflax.errors import BadSampleError, UserError
 from danceflax.prepare import frames, import_openpose
+from danceflax.prepare.video_tasks import name_clip, plan_extraction
 from danceflax.skeleton import BODY25
 
 CLIP = "demo_______"  # 11 characters
@@ -71,7 +72,7 @@ def test_keypoints_follow_the_size_of_extracted_frames(tmp_path):
             person[0, 4] = (x, y, 0.9)
             if i != 8:
                 write_json(tmp_path / "json" / f"demo_{i:012d}_keypoints.json", person)
-    (task,), _ = frames.plan_extraction(
+    (task,), _ = plan_extraction(
         tmp_path / "demo.webm", tmp_path / "root", "tap", fps=5, short_side=48
     )
     assert frames.extract_clips(task).frames == 5
@@ -146,7 +147,7 @@ def test_photographs_and_pictures_of_every_kind(tmp_path):
     assert others == [str(folder / "notes.txt")]
     root = tmp_path / "root"
     for name, keypoints in found.items():
-        clip = frames.name_clip(name)
+        clip = name_clip(name)
         done = import_openpose.import_frames(root, "tap", clip, keypoints, images)
         assert done == (len(keypoints), [])
     source = LetsDanceSource(root, "all", BODY25)
