@@ -43,9 +43,11 @@ def show_people(table: pd.DataFrame, kind: str, skeleton: Skeleton) -> str:
       kind: "image" or "video", in which people have colours.
       skeleton: of the people.
     """
-    table = table[table["person"] != UNKNOWN]
     if table.empty:
         return "<p>Nobody was found.</p>"
+    table = table[table["person"] != UNKNOWN]
+    if table.empty:
+        return "<p>Nobody is seen for longer than a moment: who is grey has no number.</p>"
     header = ["person", "joints", "score"]
     header += ["frames", "from", "to"] if kind == "video" else []
     groups = sorted(table.groupby("person"), key=lambda item: -len(item[1]))
