@@ -43,6 +43,7 @@ def get_config(variant="rhythm"):
     config.batch_size = 64
     config.eval.batch_size = 64
     config.eval.clips = 2
+    config.eval.flip = True  # average with the mirrored window
     config.optimizer.clip_norm = 1.0
     classifier_base.one_network(config)
     network = config.optimizer.groups.network

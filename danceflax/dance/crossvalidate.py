@@ -19,7 +19,7 @@ from danceflax.dance.evaluate import (
     per_class_rows,
     write_confusion,
 )
-from danceflax.dance.inputs import make_prepare, make_view, open_people
+from danceflax.dance.inputs import make_mirror, make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.dance.task import make_task
 from danceflax.data.folds import split_folds
@@ -83,7 +83,8 @@ def make_judge(
     classifier, own, checkpoint = load(folder)
     variables = variables or own
     prepare, apply = make_prepare(classifier), make_apply(classifier.model)
-    classify = devices.map_inference(make_classify(prepare, apply, each_view=True))
+    classify = make_classify(prepare, apply, make_mirror(classifier), each_view=True)
+    classify = devices.map_inference(classify)
 
     def judge(source: Any) -> Answers:
         batches = load_once(source, make_view(classifier), config)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from danceflax.dance.classifiers import assemble
 from danceflax.dance.draw import draw_confusion
-from danceflax.dance.inputs import make_prepare, make_view, open_people
+from danceflax.dance.inputs import make_mirror, make_prepare, make_view, open_people
 from danceflax.dance.loss import make_apply
 from danceflax.data.loader import load_once
 from danceflax.data.sources import Subset, open_clips
@@ -24,16 +24,19 @@ from danceflax.training import devices
 TOP = (1, 3, 5)
 
 
-def make_classify(prepare: Callable, apply: Callable, each_view: bool = False) -> Callable:
+def make_classify(
+    prepare: Callable, apply: Callable, mirror: Callable | None = None, each_view: bool = False
+) -> Callable:
     """Builds classify(variables, batch of [B, V, ...]) -> probabilities, the views' mean; or those
-    of each view."""
+    of each view. With a mirror each is the mean with the mirrored view's."""
 
     def classify(
         variables: Mapping[str, Any], batch: Mapping[str, Array]
     ) -> Float[Array, "B *V C"]:
         def one_view(view):
-            logits, _ = apply(variables, prepare(variables["params"], view))
-            return jax.nn.softmax(logits)
+            clips = prepare(variables["params"], view)
+            seen = [clips, mirror(clips)] if mirror else [clips]
+            return sum(jax.nn.softmax(apply(variables, x)[0]) for x in seen) / len(seen)
 
         found = over_views(one_view, batch)
         return found if each_view else found.mean(1)
@@ -123,7 +126,8 @@ def evaluate_split(
     source = open_clips(config.data, split, checkpoint["class_names"])
     source = Subset(open_people(source, classifier.inputs), limit)
     batches = load_once(source, make_view(classifier), config)
-    classify = devices.map_inference(make_classify(make_prepare(classifier), make_apply(model)))
+    answer = make_classify(make_prepare(classifier), make_apply(model), make_mirror(classifier))
+    classify = devices.map_inference(answer)
     metrics, answers = evaluate_batches(classify, devices.replicate(variables), batches)
     return metrics, answers, source
 

@@ -4,7 +4,7 @@ It is a plain dict, `inputs` of the checkpoint's config:
 
     streams   list of "rgb", "flow", "pose"; or "people" alone: keypoint sequences
     clip      `config.clip`: length, frame rate, size
-    views     clips, crops and crop of `config.eval`: what is averaged over
+    views     clips, crops, crop and flip of `config.eval`: what is averaged over
     flow      `config.streams.flow`, or None
     pose      `config.streams.pose`, or None
     people    `config.streams.people`, or None
@@ -38,7 +38,7 @@ PEOPLE = "people"  # the stream of keypoint sequences, which goes alone
 OPENPOSE = "openpose"  # parameter group of the network behind the pose stream
 POSE_SOURCES = ("keypoints", "network", "features")
 POSE_MAPS = ("heatmaps", "both", "field")
-VIEWS = ("clips", "crops", "crop")
+VIEWS = ("clips", "crops", "crop", "flip")
 
 
 class Classifier(NamedTuple):
@@ -72,7 +72,7 @@ def make_inputs(
     streams = {name: dict(streams[name]) for name in (*STREAMS, PEOPLE) if name in streams}
     if PEOPLE in streams and len(streams) > 1:
         raise UserError("config.streams.people goes alone; train each by itself, then --fuse them")
-    views = {key: views[key] for key in VIEWS}
+    views = {key: views[key] for key in VIEWS if key in views}
     inputs = {"streams": list(streams), "clip": dict(clip), "views": views}
     inputs |= {name: streams.get(name) for name in ("flow", "pose", PEOPLE)}
     pose = inputs["pose"]
@@ -186,6 +186,20 @@ def make_prepare(classifier: Classifier, features: bool = False) -> Callable:
         return clips
 
     return prepare
+
+
+def make_mirror(classifier: Classifier) -> Callable | None:
+    """Builds mirror(what `make_prepare`'s function returns) -> the same mirrored; None where an
+    answer is not the mean with that of the mirrored clip (`config.eval.flip`)."""
+    if not classifier.inputs["views"].get("flip"):
+        return None
+    flip = jnp.asarray(make_body(classifier.skeleton).flip)
+
+    def mirror(clips: Mapping[str, Array]) -> dict[str, Float[Array, "B T P J 3"]]:
+        turned = clips[PEOPLE][..., flip, :]
+        return {PEOPLE: turned * jnp.array([-1.0, 1.0, 1.0], turned.dtype)}
+
+    return mirror
 
 
 def _pose_clip(classifier, params, batch):

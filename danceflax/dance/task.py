@@ -8,7 +8,13 @@ from ml_collections import ConfigDict
 from danceflax.dance import classifiers
 from danceflax.dance.evaluate import evaluate_batches, make_classify
 from danceflax.dance.features import all_versions, cache_features, is_cacheable, pick_version
-from danceflax.dance.inputs import make_augment, make_prepare, make_view, open_people
+from danceflax.dance.inputs import (
+    make_augment,
+    make_mirror,
+    make_prepare,
+    make_view,
+    open_people,
+)
 from danceflax.dance.loss import choose_class_weights, make_apply, make_loss
 from danceflax.data.sources import Subset, open_training_clips
 from danceflax.errors import UserError
@@ -64,7 +70,8 @@ def make_task(config: ConfigDict, sources: Sequence[Any] = ()) -> Task:
             class_weights=class_weights,
             mixup_alpha=config.loss.mixup,
         )
-        classify = devices.map_inference(make_classify(prepare, apply))
+        mirror = make_mirror(classifier)
+        classify = devices.map_inference(make_classify(prepare, apply, mirror))
 
         def evaluate(variables: Any) -> tuple[dict[str, float], None]:
             batches = read(val_source, view, config.eval.batch_size, training=False)

@@ -46,6 +46,15 @@ def test_every_dancer_has_an_answer_and_the_video_one(folder):
     np.testing.assert_allclose(predictor(folder / "a.mp4"), answer)
 
 
+def test_an_answer_is_that_of_the_mirrored_dance(folder):
+    predictor = load_predictor(folder / "model", keypoints=folder)
+    seen = predictor.follow(folder / "a.mp4")
+    turned = seen.people[:, :, predictor.skeleton.flip] * [-1, 1, 1] + [160, 0, 0]
+    mirrored = seen._replace(people=np.where(turned[..., 2:] > 0, turned, 0).astype(np.float32))
+    for one, other in zip(*map(predictor.find_dancers, (seen, mirrored)), strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
 def test_dancers_are_who_the_files_say(folder, tmp_path):
     """Two people in one place, by turns: without numbers they are one."""
     people = np.full((1, 25, 3), 1.0, np.float32)

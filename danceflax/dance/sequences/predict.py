@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from danceflax.dance.classifiers import assemble
 from danceflax.dance.evaluate import make_classify
-from danceflax.dance.inputs import PEOPLE, make_prepare
+from danceflax.dance.inputs import PEOPLE, make_mirror, make_prepare
 from danceflax.dance.loss import make_apply
 from danceflax.dance.sequences.augment import place_windows
 from danceflax.dance.sequences.body import make_body, normalise
@@ -114,7 +114,8 @@ class SequencePredictor:
         self.skeleton, self._body = classifier.skeleton, make_body(classifier.skeleton)
         self._clip, self._options = classifier.inputs["clip"], classifier.inputs["people"]
         self._pose, self._keypoints = pose, keypoints
-        self._classify = jax.jit(make_classify(make_prepare(classifier), make_apply(model)))
+        prepare, mirror = make_prepare(classifier), make_mirror(classifier)
+        self._classify = jax.jit(make_classify(prepare, make_apply(model), mirror))
         self._network = describe_network(model, variables)
         self._variables = jax.device_put(dict(variables))
 
