@@ -11,6 +11,7 @@ import PIL.Image
 from danceflax.errors import UserError
 from danceflax.io.images import MAX_PIXELS
 from danceflax.io.listing import list_inputs
+from danceflax.io.videos import open_container
 
 VIDEO_PIXELS = 4096 * 4096  # of a frame: 4k, and what cameras call so
 
@@ -66,7 +67,7 @@ def _check_pixels(path, size, most):
 def _check_video(path, most):
     """How long it lasts its packets say as well: not every header does, and some are wrong."""
     try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        with open_container(path) as container:
             stream = container.streams.video[0]
             _check_pixels(path, (stream.width, stream.height), VIDEO_PIXELS)
             seconds = (container.duration or 0) / av.time_base

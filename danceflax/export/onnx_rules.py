@@ -229,8 +229,12 @@ def _max_pool(graph, values, out, *, window_dimensions, window_strides, padding,
     return graph.transpose(Value(made, shape), (0, *range(2, rank), 1))
 
 
-def _scan(graph, values, out, *, jaxpr, length, reverse, num_consts, num_carry, **_):
+def _scan(graph, values, out, *, jaxpr, length, reverse, **params):
     """A loop of known length, unrolled."""
+    if "ft_in" in params:  # jax 0.12 and newer
+        num_consts, num_carry, _ = (len(part.vals) for part in params["ft_in"].unpack())
+    else:
+        num_consts, num_carry = params["num_consts"], params["num_carry"]
     consts, carry = values[:num_consts], values[num_consts : num_consts + num_carry]
     rows, steps = values[num_consts + num_carry :], {}
     for i in reversed(range(length)) if reverse else range(length):

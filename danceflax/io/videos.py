@@ -30,8 +30,16 @@ CODECS = {
 DEFAULT_FPS = 25.0
 TICKS = 360_000  # a second, of the times written: whole numbers of them make all common rates
 SAME, FIRST = 0.02, 2000  # how far two rates may differ; frames that tell a rate
+# PyAV 19 and newer read a title in any encoding.
+ANY_TITLE = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 STEADY = 0.02  # of the frames may come late in a video of one rate
 TAIL = 0.5  # seconds that a file may claim to last beyond its last frame: sound often does
+
+
+def open_container(path: str | os.PathLike) -> av.container.InputContainer:
+    """A video file's packets, by FFmpeg. Raises OSError, ValueError or av.FFmpegError."""
+    # An absolute path, for "cam:1.mp4" would be taken for a protocol.
+    return av.open(os.path.abspath(path), **ANY_TITLE)
 
 
 def read_video(path: str | os.PathLike) -> "Video":
@@ -44,8 +52,7 @@ def read_video(path: str | os.PathLike) -> "Video":
     if not path.is_file():
         raise UserError(f"{path}: no such video file")
     try:
-        # An absolute path, for "cam:1.mp4" would be taken for a protocol.
-        container = av.open(os.path.abspath(path), metadata_errors="replace")
+        container = open_container(path)
         stream = container.streams.video[0]
     except (OSError, ValueError, IndexError, av.FFmpegError):
         raise UserError(f"{path}: is not a video that FFmpeg can read; check the file") from None
@@ -75,7 +82,8 @@ class Video:
         duration = container.duration
         self.duration = duration / av.time_base if duration and duration > 0 else None
         estimate = round(self.duration * self.fps) if self.duration else None
-        self.count = stream.frames or estimate
+        self._claimed = stream.frames  # which a closed container does not say
+        self.count = self._claimed or estimate
         self.lost, self._shown, self._failed, self._hidden, self._gaps = 0, 0, 0, 0, []
         self._frames = self._decode()
         self._first = next(self._frames, None)
@@ -122,8 +130,8 @@ class Video:
     def _count_lost(self, last):
         """Frames claimed and not shown. A file that counts none is believed as to how long it is,
         and its gaps count where they are rare, or something failed: a variable rate has many."""
-        if self._stream.frames:
-            return max(0, self._stream.frames - self._shown - self._hidden)
+        if self._claimed:
+            return max(0, self._claimed - self._shown - self._hidden)
         tail = (self.duration or 0) - last - 1 / self.fps
         tail = round(tail * self.fps) if tail > TAIL else 0
         steady = self._failed or len(self._gaps) <= max(1, STEADY * self._shown)
@@ -135,7 +143,7 @@ def _find_rate(path, stream):
     middle of the times between the first frames."""
     average, base = (float(r or 0) for r in (stream.average_rate, stream.guessed_rate))
     if average <= 0 or abs(average - base) > SAME * average:
-        with contextlib.suppress(av.FFmpegError), av.open(os.path.abspath(path)) as container:
+        with contextlib.suppress(av.FFmpegError), open_container(path) as container:
             packets = itertools.islice(container.demux(video=0), FIRST)
             times = sorted(float(p.pts * p.time_base) for p in packets if p.pts is not None)
             average = 1 / max(np.median(np.diff(times)), 1e-9) if len(times) > 1 else average

@@ -1,6 +1,7 @@
 """Videos written can be read back, whatever is damaged is counted, and what is no video ends in one
 clear line."""
 
+import fractions
 import pathlib
 import struct
 
@@ -115,6 +116,22 @@ def test_a_damaged_stretch_is_passed_and_counted(codec, suffix, least, tmp_path)
     assert abs(len(times) + damaged.lost - 64) <= 2
     assert f"{damaged.lost} of {len(times) + damaged.lost} frames" in damaged.describe_loss()
     assert (np.diff(times) > 0).all()
+
+
+def test_a_title_in_any_encoding(tmp_path):
+    """Of a video of variable rate, which is opened twice."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as output:
+        output.metadata["title"] = "ballet é é"
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(6):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), i, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = i * i, fractions.Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace("é é".encode(), b"\xe9 \xe9  "))
+    assert sum(1 for _ in read_video(path)) == 6
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
