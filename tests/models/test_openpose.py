@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_variables
 
 import danceflax
 from danceflax.errors import UserError
@@ -50,7 +51,7 @@ def test_every_stage_is_returned_and_options_hold(name):
     options = dict(skeleton="coco18", width=0.1, **stages)
     model = danceflax.create_model(name, **options)
     images = jax.random.normal(jax.random.key(1), (2, 32, 48, 3))
-    variables = jax.jit(model.init)(jax.random.key(0), images)
+    variables = random_variables(model, images)
     maps = jax.jit(model.apply)(variables, images)
     wanted = (2, 2) if name == "openpose_coco" else (2, 1)
     assert (len(maps.pafs), len(maps.heatmaps)) == wanted
@@ -73,7 +74,7 @@ def test_heatmap_gradient_can_be_kept_from_the_paf_stages():
         model = danceflax.create_model(
             "openpose_body25", width=0.1, paf_stages=1, heatmap_stages=1, **options
         )
-        variables = jax.jit(model.init)(jax.random.key(0), images)
+        variables = random_variables(model, images)
 
         def loss(params):
             return jnp.square(model.apply({"params": params}, images).heatmaps[-1]).sum()
