@@ -57,7 +57,7 @@ def test_caffe_weights_give_what_opencv_gives(model, tmp_path):
     network, variables, config = api.load_checkpoint(tmp_path / "checkpoint")
 
     @jax.jit
-    def forward(rgb):
+    def forward(variables, rgb):  # constants would be folded for minutes
         maps = network.apply(variables, normalise(rgb[None], config["normalisation"]))
         return maps.heatmaps[-1], maps.pafs[-1]
 
@@ -69,7 +69,7 @@ def test_caffe_weights_give_what_opencv_gives(model, tmp_path):
         files = [str(tmp_path / name) for name in names]
         subprocess.run([python, "-c", OPENCV4, *files], check=True)
         theirs = np.load(tmp_path / "output.npy").transpose(0, 2, 3, 1)
-        ours = np.concatenate(forward(bgr[..., ::-1]), -1)
+        ours = np.concatenate(forward(variables, bgr[..., ::-1]), -1)
         assert ours.shape == theirs.shape
         found = difference(ours, theirs)
         print(f"{model} {height}x{width}: {found:.2e} of the range {np.ptp(theirs):.3g}")
