@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from danceflax.errors import UserError
 from danceflax.export import plain_decoder
@@ -120,7 +121,7 @@ def test_one_image_alone_inside_jit_and_under_vmap(decoders):
 def test_grid_peaks_are_exact_where_they_do_not_crowd():
     """Joints of one kind strewn at random: exact beyond 3.2 cells, half a cell beyond 2.9."""
     rng = np.random.default_rng(4)
-    find_peaks = jax.jit(lambda maps: find_peaks_on_grid(maps, 0.05, 32))
+    find_peaks = jax.jit(lambda maps: find_peaks_on_grid(maps, 1, 0.05, 32))
     for cells, tolerance in ((3.2, 0.01), (2.9, 4.01)):
         points = np.zeros((40, 25, 1, 3), np.float32)
         for image in points:
@@ -131,7 +132,7 @@ def test_grid_peaks_are_exact_where_they_do_not_crowd():
                     image[n, 0] = *point, 2
                     n += 1
         heatmaps = draw_people(ONE_JOINT, points)[0]
-        xy, score = map(np.array, find_peaks(heatmaps[..., :1]))
+        xy, score = map(np.array, find_peaks(heatmaps))
         np.testing.assert_array_equal((score > 0).sum(-1), 25)
         for image, found in zip(points[:, :, 0, :2], to_pixels(xy[:, 0, :25], 8), strict=True):
             error = np.abs(image[:, None] - found).max(-1)
@@ -184,6 +185,17 @@ def test_agrees_with_the_plain_decoder_on_noisy_crowds(decoders, skeleton, rule)
         np.testing.assert_allclose(scores[i, : len(expected)], expected_scores, atol=1e-4)
         np.testing.assert_allclose(found[i, : len(expected)], expected, atol=1e-2)
     assert crowd > 12
+
+
+def test_every_platform_finds_the_same_people(decoders, monkeypatch):
+    """A CPU goes one by one; what other platforms run is made to run here."""
+    maps = draw_crowds(COCO18)
+    here = decoders(COCO18, "global")(*maps)
+    monkeypatch.setattr(lax, "platform_dependent", lambda *x, cpu, default: default(*x))
+    elsewhere = make_decoder(COCO18)(*maps)
+    assert (here[1] > 0).sum() > 30
+    for ours, theirs in zip(here, elsewhere, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("skeleton", (COCO18, BODY25), ids=lambda s: s.name)

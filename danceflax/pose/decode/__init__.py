@@ -11,12 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
 from danceflax.pose.decode.assembly import collect_people, join_limbs
 from danceflax.pose.decode.interpolation import cubic_weights, linear_weights
 from danceflax.pose.decode.limbs import match_greedily, score_limbs
+from danceflax.pose.decode.loops import can_mark
+from danceflax.pose.decode.one_by_one import assemble_one_by_one
 from danceflax.pose.decode.peaks import find_peaks_on_grid, find_peaks_upsampled
 from danceflax.pose.grid import to_pixels
 from danceflax.skeleton import FOOT_JOINTS, Skeleton
@@ -86,7 +89,7 @@ def make_decoder(
     Returns:
       decode(heatmaps, pafs) -> people (x, y, score) in input pixels, (0, 0, 0) for an absent joint,
       and their scores, best first, 0 for no person. h and w at least 3. Jitted; works inside
-      another jit and under vmap.
+      another jit, where the maps may be no constants, and under vmap.
 
     Raises:
       UserError: an unknown rule or refinement.
@@ -106,18 +109,18 @@ def make_decoder(
     counted = np.array([name not in FOOT_JOINTS for name in skeleton.joints])
     rank = np.argsort(skeleton.assembly)  # limb -> its place in the assembly order
 
-    @jax.jit
+    @jax.custom_batching.custom_vmap
     def decode(
         heatmaps: Float[Array, "B h w C"], pafs: Float[Array, "B h w D"]
     ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
         _check_shapes(heatmaps, pafs, skeleton)
         height, width = heatmaps.shape[1:3]
-        maps = heatmaps[..., :-1].astype(jnp.float32)
-        maps = jnp.where(jnp.isfinite(maps), maps, 0.0)
+        heatmaps, pafs = heatmaps.astype(jnp.float32), pafs.astype(jnp.float32)
+        of_joints = heatmaps, skeleton.num_joints, options["peak_threshold"], max_peaks
         if refine == "grid":
-            xy, score = find_peaks_on_grid(maps, options["peak_threshold"], max_peaks)
+            xy, score = find_peaks_on_grid(*of_joints)
         else:
-            xy, score = find_peaks_upsampled(maps, options["peak_threshold"], max_peaks, stride)
+            xy, score = find_peaks_upsampled(*of_joints, stride)
 
         def rate(every, passing, supports, length):
             good = supports > options["paf_ratio"] * samples
@@ -130,26 +133,37 @@ def make_decoder(
             mean = every / samples + jnp.minimum(0.5 * height / jnp.maximum(length, 1e-6) - 1, 0.0)
             return jnp.where(good & (mean > 0), mean, -jnp.inf)
 
-        limb_score = score_limbs(
-            pafs.astype(jnp.float32),
-            xy,
-            (score > 0).sum(-1),
-            limbs,
-            samples,
-            options["paf_threshold"],
-            linear_weights if refine == "grid" else cubic_weights,
-            rate,
+        def assemble(pafs, xy, score):
+            limb_score = score_limbs(
+                pafs,
+                xy,
+                (score > 0).sum(-1),
+                limbs,
+                samples,
+                options["paf_threshold"],
+                linear_weights if refine == "grid" else cubic_weights,
+                rate,
+            )
+            if rule == "global":
+                first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
+                order, fill_only = limb_score + 0.1 * (first + second), None
+            else:
+                limb_score = match_greedily(limb_score)
+                order = jnp.broadcast_to(-rank[:, None, None].astype(np.float32), limb_score.shape)
+                fill_only = skeleton.redundant
+            return join_limbs(limb_score, order, limbs, skeleton.num_joints, fill_only)
+
+        def assemble_on_cpu(pafs, xy, score):
+            thresholds = options["peak_threshold"], options["paf_threshold"], options["paf_ratio"]
+            return assemble_one_by_one(pafs, xy, score, limbs, samples, *thresholds)
+
+        usual = rule == "global" and refine == "grid" and can_mark()
+        label, held, limb_total = lax.platform_dependent(
+            pafs, xy, score, cpu=assemble_on_cpu if usual else assemble, default=assemble
         )
-        if rule == "global":
-            first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
-            order, fill_only = limb_score + 0.1 * (first + second), None
-        else:
-            limb_score = match_greedily(limb_score)
-            order = jnp.broadcast_to(-rank[:, None, None].astype(np.float32), limb_score.shape)
-            fill_only = skeleton.redundant
-        label, limb_total = join_limbs(limb_score, order, limbs, skeleton.num_joints, fill_only)
         return collect_people(
             label,
+            held,
             limb_total,
             to_pixels(xy, stride),
             score,
@@ -160,7 +174,15 @@ def make_decoder(
             min_score,
         )
 
-    return decode
+    @decode.def_vmap
+    def decode_batches(size, mapped, *maps):
+        """All batches as one."""
+        every = zip(maps, mapped, strict=True)
+        maps = (x if m else jnp.broadcast_to(x, (size, *x.shape)) for x, m in every)
+        found = decode(*(x.reshape(-1, *x.shape[2:]) for x in maps))
+        return tuple(x.reshape(size, -1, *x.shape[1:]) for x in found), (True, True)
+
+    return jax.jit(decode)
 
 
 def fill_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 
 def join_limbs(
@@ -22,7 +22,7 @@ def join_limbs(
     limbs: Int[np.ndarray, "L 2"],
     joints: int,
     fill_only: Bool[np.ndarray, " L"] | None = None,
-) -> tuple[Int[Array, "B N"], Float[Array, "B N"]]:
+) -> tuple[Int[Array, "B N"], UInt32[Array, "B N W"], Float[Array, "B N"]]:
     """Labels every peak with the person that holds it.
 
     Args:
@@ -34,8 +34,9 @@ def join_limbs(
       fill_only: limbs that may only add a lone peak to a person; None: no such limb.
 
     Returns:
-      For the N = J * K peaks: a label, the same for those that make one person; and the sum of the
-      accepted limbs' scores, by label.
+      For the N = J * K peaks: a label, the same for those that make one person, which is one of
+      them; and by label, which joints the person has, a bit each, and the sum of the accepted
+      limbs' scores.
     """
     batch, count, slots, _ = score.shape
     order = jnp.where(score > -jnp.inf, order, -jnp.inf).reshape(batch, -1)
@@ -48,21 +49,27 @@ def join_limbs(
     fill = None if fill_only is None else jnp.array(fill_only)[limb].ravel()
     # The images are one graph: no limb leads from one to another.
     image = jnp.arange(batch)[:, None] * joints * slots
-    joint = np.tile(np.repeat(np.arange(joints), slots), batch)
+    words = joint_words(jnp.arange(batch * joints * slots) // slots % joints, joints)
     ends = jnp.stack([a + image, b + image]).reshape(2, -1)
-    label, accepted = _join_in_rounds(ends, (order > -jnp.inf).ravel(), joint, fill)
+    label, held, accepted = _join_in_rounds(ends, (order > -jnp.inf).ravel(), words, fill)
     label, accepted = label.reshape(batch, -1) - image, accepted.reshape(order.shape)
     owner = jnp.take_along_axis(label, a, 1)
-    return label, _sum_by_label(jnp.where(accepted, score, 0.0), owner, label.shape[1])
+    total = _sum_by_label(jnp.where(accepted, score, 0.0), owner, label.shape[1])
+    return label, held.reshape(*label.shape, -1), total
 
 
-def _join_in_rounds(ends, exists, joint, fill):
-    """Labels of peaks, whose joints are `joint`, and which of the limbs between `ends` [2, N] were
-    accepted, as if they were taken one by one."""
+def joint_words(joint: Int[Array, " N"], joints: int) -> UInt32[Array, "N W"]:
+    """A bit for the joint of each of some peaks."""
+    word = jnp.arange(-(-joints // 32))
+    bit = jnp.uint32(1) << (joint % 32).astype(jnp.uint32)
+    return jnp.where(joint[:, None] // 32 == word, bit[:, None], jnp.uint32(0))
+
+
+def _join_in_rounds(ends, exists, words, fill):
+    """Labels of peaks, whose joints are bits of `words`, by label the joints, and which of the
+    limbs between `ends` [2, N] were accepted, as if they were taken one by one."""
     last = len(exists)
-    peaks, rank = jnp.arange(len(joint)), jnp.arange(last)
-    words = np.zeros((len(joint), joint.max() // 32 + 1), np.uint32)  # a bit a joint
-    words[np.arange(len(joint)), joint // 32] = np.uint32(1) << (joint % 32).astype(np.uint32)
+    peaks, rank = jnp.arange(len(words)), jnp.arange(last)
 
     def take(state):
         label, held, waiting, accepted = state
@@ -71,24 +78,25 @@ def _join_in_rounds(ends, exists, joint, fill):
         if fill is None:  # two joints of one person, joined already
             accepted |= waiting & (labels[0] == labels[1])
         waiting &= ~(one & other).any(-1)  # people only grow: these never will be joined
-        first = jnp.full(len(joint), last).at[labels].min(jnp.where(waiting, rank, last))
+        first = jnp.full(len(words), last).at[labels].min(jnp.where(waiting, rank, last))
         next_of_both = waiting & (first[labels] == rank).all(0)
         join = next_of_both
         if fill is not None:
             size, more = (lax.population_count(x).sum(-1) for x in (one, other))
             join &= ((size == 1) != (more == 1)) | ~fill
-        gone = jnp.where(join, labels[1], len(joint))
+        gone = jnp.where(join, labels[1], len(words))
         label = peaks.at[gone].set(labels[0], mode="drop")[label]
         held = held.at[labels[0]].add(jnp.where(join[:, None], other, 0))
         return label, held, waiting & ~next_of_both, accepted | join
 
-    start = peaks, jnp.array(words), exists, jnp.zeros_like(exists)
-    label, _, _, accepted = lax.while_loop(lambda state: state[2].any(), take, start)
-    return label, accepted
+    start = peaks, words, exists, jnp.zeros_like(exists)
+    label, held, _, accepted = lax.while_loop(lambda state: state[2].any(), take, start)
+    return label, held, accepted
 
 
 def collect_people(
     label: Int[Array, "B N"],
+    held: UInt32[Array, "B N W"],
     limb_total: Float[Array, "B N"],
     xy: Float[Array, "B J K 2"],
     score: Float[Array, "B J K"],
@@ -101,7 +109,7 @@ def collect_people(
     """The best people among the labels.
 
     Args:
-      label, limb_total: from `join_limbs`.
+      label, held, limb_total: from `join_limbs`.
       xy: peaks in pixels.
       score: 0 for no peak.
       counted: the joints that count towards `min_joints`.
@@ -114,10 +122,13 @@ def collect_people(
     batch, joints, slots = score.shape
     flat = score.reshape(batch, -1)
     exists = flat > 0
-    size = _sum_by_label(exists, label, flat.shape[1])
-    size_counted = _sum_by_label(exists & jnp.repeat(counted, slots), label, flat.shape[1])
+    which = joint_words(jnp.arange(joints)[counted], joints).sum(0, dtype=jnp.uint32)
+    size, size_counted = (
+        lax.population_count(x).sum(-1, dtype=jnp.int32) for x in (held, held & which)
+    )
     total = _sum_by_label(flat, label, flat.shape[1]) + limb_total
-    keep = (size >= 2) & (size_counted >= min_joints) & (total >= min_score * size_counted)
+    own = label == jnp.arange(flat.shape[1])
+    keep = own & (size >= 2) & (size_counted >= min_joints) & (total >= min_score * size_counted)
     total, person = lax.top_k(jnp.where(keep, total, 0.0), min(max_people, flat.shape[1]))
     total = jnp.pad(total, ((0, 0), (0, max_people - total.shape[1])))
     person = jnp.pad(

@@ -1,10 +1,13 @@
 """Peaks of the heatmaps: where each joint may be, to a fraction of a cell."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from danceflax.pose.decode.interpolation import upsample
+from danceflax.pose.decode.loops import can_mark
+from danceflax.pose.decode.one_by_one import choose_one_by_one
 from danceflax.pose.grid import to_grid
 
 # The training Gaussian is cut below 1 %: the fit trusts no logarithm below that share of the peak.
@@ -12,7 +15,7 @@ FLOOR = 0.01
 
 
 def find_peaks_on_grid(
-    maps: Float[Array, "B h w J"], threshold: float, max_peaks: int
+    maps: Float[Array, "B h w C"], joints: int, threshold: float, max_peaks: int
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima, refined by a Gaussian fitted to the grid's cells.
 
@@ -20,14 +23,15 @@ def find_peaks_on_grid(
     exactly. At the border the three outermost cells are fitted. A peak never leaves its cell.
 
     Args:
-      maps: heatmaps without the background; h and w at least 3.
+      maps: heatmaps; h and w at least 3.
+      joints: J, the first maps are theirs.
       threshold: a peak's cell must exceed it.
       max_peaks: K, the most peaks kept a joint, highest first.
 
     Returns:
       (x, y) in grid coordinates, and the score: the fitted height, 0 where no peak is.
     """
-    score, y, x = _top_maxima(maps, threshold, max_peaks)
+    score, y, x = _top_maxima(maps, joints, threshold, max_peaks)
     peak_y, gain_y = _fit_axis(maps, y, x, score, axis="y")
     peak_x, gain_x = _fit_axis(maps, y, x, score, axis="x")
     height = jnp.minimum(score * jnp.exp(gain_y + gain_x), jnp.maximum(score, 1.0))
@@ -35,7 +39,7 @@ def find_peaks_on_grid(
 
 
 def find_peaks_upsampled(
-    maps: Float[Array, "B h w J"], threshold: float, max_peaks: int, stride: int
+    maps: Float[Array, "B h w C"], joints: int, threshold: float, max_peaks: int, stride: int
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima of the maps upsampled to the input's size, as published.
 
@@ -45,8 +49,8 @@ def find_peaks_upsampled(
     """
     height, width = (size * stride for size in maps.shape[1:3])
     cells = (to_grid(jnp.arange(size), stride) for size in (height, width))
-    maps = jnp.moveaxis(upsample(jnp.moveaxis(maps, -1, 1), *cells), 1, -1)
-    score, y, x = _top_maxima(maps, threshold, max_peaks, beyond=jnp.inf)
+    maps = jnp.moveaxis(upsample(jnp.moveaxis(_clean(maps), -1, 1), *cells), 1, -1)
+    score, y, x = _top_maxima(maps, joints, threshold, max_peaks, beyond=jnp.inf)
     offsets = jnp.arange(-3, 4)
     near_y = y[..., None, None] + offsets[:, None]
     near_x = x[..., None, None] + offsets
@@ -58,32 +62,45 @@ def find_peaks_upsampled(
     return to_grid(jnp.stack([peak_x, peak_y], -1), stride), score
 
 
-def _top_maxima(maps, threshold, max_peaks, beyond=-jnp.inf):
+def _top_maxima(maps, joints, threshold, max_peaks, beyond=-jnp.inf):
     """Scores (0: none) and cells (y, x), each [B, J, K], of the 3x3 maxima above the threshold.
 
     Among equal neighbours the first in reading order wins, so a flat map gives one peak. `beyond`
     is the value outside the map: infinity keeps peaks off the outermost cells.
     """
-    batch, height, width, joints = maps.shape
-    rim = [(0, 0), (1, 1), (1, 1), (0, 0)]
-    # Rows of (cell, joint): neighbours lie J apart, and what is compared is without a gap.
-    padded = jnp.pad(maps, rim, constant_values=beyond).reshape(batch, height + 2, -1)
+    batch, height, width, channels = maps.shape
+    # Rows of (cell, channel): neighbours lie C apart, and what is compared is without a gap.
     maps = maps.reshape(batch, height, -1)
-    peak = maps > threshold
-    for i in range(9):
-        if i != 4:
-            dy, dx = divmod(i, 3)
-            neighbour = padded[:, dy : dy + height, dx * joints : (dx + width) * joints]
-            peak &= (maps > neighbour) if i < 4 else (maps >= neighbour)
-    peaks = jnp.where(peak, maps, 0.0).reshape(batch, height, width, joints)
-    # Of two cells side by side one at most is a peak.
-    pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
-    pairs = pairs.reshape(batch, -1, 2, joints)
-    pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
-    score, pair = lax.top_k(pairs, min(max_peaks, pairs.shape[-1]))
-    y, x = jnp.divmod(pair, (width + 1) // 2)
-    x = 2 * x
-    return score, y, x + (_read(peaks, y, x) != score)
+    size = maps.shape[2]
+    padded = jnp.pad(_clean(maps), [(0, 0), (1, 1), (channels, channels)], constant_values=beyond)
+    left, centre, right = (padded[..., i * channels : i * channels + size] for i in range(3))
+    side = jnp.maximum(jnp.maximum(left, centre), right)
+    limit = np.where(np.arange(size) % channels < joints, np.float32(threshold), np.float32(np.inf))
+    before = jnp.maximum(jnp.maximum(side[:, :-2], left[:, 1:-1]), limit)
+    after = jnp.maximum(side[:, 2:], right[:, 1:-1])
+    centre = centre[:, 1:-1]
+    peak = (centre > before) & (centre >= after)
+    most = min(max_peaks, height * ((width + 1) // 2))  # of two cells side by side one at most is
+
+    def choose(maps, peak):
+        return choose_one_by_one(maps, peak, channels, joints, most)
+
+    def sort(maps, peak):
+        peaks = jnp.where(peak, _clean(maps), 0.0)
+        peaks = peaks.reshape(batch, height, width, channels)[..., :joints]
+        pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
+        pairs = pairs.reshape(batch, -1, 2, joints)
+        pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
+        score, pair = lax.top_k(pairs, most)
+        y, x = jnp.divmod(pair, (width + 1) // 2)
+        x = 2 * x
+        return score, y, x + (_read(peaks, y, x) != score)
+
+    return lax.platform_dependent(maps, peak, cpu=choose if can_mark() else sort, default=sort)
+
+
+def _clean(maps):
+    return jnp.where(jnp.abs(maps) < jnp.inf, maps, 0.0)
 
 
 def _fit_axis(maps, y, x, score, axis):
@@ -104,8 +121,9 @@ def _fit_axis(maps, y, x, score, axis):
 
 
 def _read(maps, y, x):
-    """maps [B, h, w, J] at cells y, x [B, J, ...]; cells outside read the border."""
-    batch, height, width, joints = maps.shape
+    """maps [B, h, w, C] at cells y, x [B, J, ...]; cells outside read the border."""
+    batch, joints = y.shape[:2]
+    height, width = maps.shape[1:3]
     outer = (batch, joints) + (1,) * (max(y.ndim, x.ndim) - 2)
     image, joint = (i.reshape(outer) for i in jnp.indices((batch, joints)))
-    return maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint]
+    return _clean(maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint])
