@@ -6,7 +6,6 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from danceflax.pose.decode.interpolation import upsample
-from danceflax.pose.decode.loops import can_mark
 from danceflax.pose.decode.one_by_one import choose_one_by_one
 from danceflax.pose.grid import to_grid
 
@@ -15,7 +14,11 @@ FLOOR = 0.01
 
 
 def find_peaks_on_grid(
-    maps: Float[Array, "B h w C"], joints: int, threshold: float, max_peaks: int
+    maps: Float[Array, "B h w C"],
+    joints: int,
+    threshold: float,
+    max_peaks: int,
+    one_by_one: bool = False,
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima, refined by a Gaussian fitted to the grid's cells.
 
@@ -27,11 +30,12 @@ def find_peaks_on_grid(
       joints: J, the first maps are theirs.
       threshold: a peak's cell must exceed it.
       max_peaks: K, the most peaks kept a joint, highest first.
+      one_by_one: choose them so on a CPU.
 
     Returns:
       (x, y) in grid coordinates, and the score: the fitted height, 0 where no peak is.
     """
-    score, y, x = _top_maxima(maps, joints, threshold, max_peaks)
+    score, y, x = _top_maxima(maps, joints, threshold, max_peaks, one_by_one)
     peak_y, gain_y = _fit_axis(maps, y, x, score, axis="y")
     peak_x, gain_x = _fit_axis(maps, y, x, score, axis="x")
     height = jnp.minimum(score * jnp.exp(gain_y + gain_x), jnp.maximum(score, 1.0))
@@ -39,7 +43,12 @@ def find_peaks_on_grid(
 
 
 def find_peaks_upsampled(
-    maps: Float[Array, "B h w C"], joints: int, threshold: float, max_peaks: int, stride: int
+    maps: Float[Array, "B h w C"],
+    joints: int,
+    threshold: float,
+    max_peaks: int,
+    stride: int,
+    one_by_one: bool = False,
 ) -> tuple[Float[Array, "B J K 2"], Float[Array, "B J K"]]:
     """Largest local maxima of the maps upsampled to the input's size, as published.
 
@@ -50,7 +59,7 @@ def find_peaks_upsampled(
     height, width = (size * stride for size in maps.shape[1:3])
     cells = (to_grid(jnp.arange(size), stride) for size in (height, width))
     maps = jnp.moveaxis(upsample(jnp.moveaxis(_clean(maps), -1, 1), *cells), 1, -1)
-    score, y, x = _top_maxima(maps, joints, threshold, max_peaks, beyond=jnp.inf)
+    score, y, x = _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=jnp.inf)
     offsets = jnp.arange(-3, 4)
     near_y = y[..., None, None] + offsets[:, None]
     near_x = x[..., None, None] + offsets
@@ -62,7 +71,7 @@ def find_peaks_upsampled(
     return to_grid(jnp.stack([peak_x, peak_y], -1), stride), score
 
 
-def _top_maxima(maps, joints, threshold, max_peaks, beyond=-jnp.inf):
+def _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=-jnp.inf):
     """Scores (0: none) and cells (y, x), each [B, J, K], of the 3x3 maxima above the threshold.
 
     Among equal neighbours the first in reading order wins, so a flat map gives one peak. `beyond`
@@ -96,7 +105,7 @@ def _top_maxima(maps, joints, threshold, max_peaks, beyond=-jnp.inf):
         x = 2 * x
         return score, y, x + (_read(peaks, y, x) != score)
 
-    return lax.platform_dependent(maps, peak, cpu=choose if can_mark() else sort, default=sort)
+    return lax.platform_dependent(maps, peak, cpu=choose if one_by_one else sort, default=sort)
 
 
 def _clean(maps):
