@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from configs import i3d, openpose_body25
 from danceflax import skeleton as skeletons
+from danceflax.cli.compilation import choose_convolutions
 from danceflax.dance import classifiers
 from danceflax.dance import loss as losses
 from danceflax.dance.inputs import batch_shapes, make_prepare
@@ -132,6 +133,7 @@ def main():
     parser.add_argument("--batch_size", type=int, default=8, help="samples, a multiple of 4")
     parser.add_argument("--kept_only", action="store_true")
     args = parser.parse_args()
+    choose_convolutions()  # as every script does
     table = Table(title=f"{args.network}, {args.batch_size} samples a step, GB")
     for name in ("variant", "kept", "peak"):
         table.add_column(name, justify="left" if name == "variant" else "right")

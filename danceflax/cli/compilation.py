@@ -19,8 +19,8 @@ KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have them
 
 
 def choose_convolutions(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Lets XLA convolve on the CPU by what is fastest there, in an order that holds little; a user's
-    own word on either holds."""
+    """Lets XLA convolve on the CPU by what is fastest there, and order operations so that little is
+    held; a user's own word on either holds."""
     version = importlib.metadata.version("jaxlib").split(".")
     if not KNOWN[0] <= (int(version[0]), int(version[1])) <= KNOWN[1]:
         return
