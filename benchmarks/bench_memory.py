@@ -12,7 +12,6 @@ states included. On a CPU rematerialisation and bfloat16 do not lower it.
 import argparse
 import pathlib
 import sys
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +28,7 @@ from danceflax.cli.compilation import choose_convolutions
 from danceflax.dance import classifiers
 from danceflax.dance import loss as losses
 from danceflax.dance.inputs import batch_shapes, make_prepare
-from danceflax.models import conv3d
+from danceflax.models import layers
 from danceflax.models.initialise import initialise
 from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
@@ -117,7 +116,7 @@ def measure(config, parts, batch_size, kept_only):
     def grow(size):
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), batch)
 
-    with mock.patch.object(conv3d, "on_cpu", lambda: False):
+    with layers.portable():
         kept = kept_bytes(state, trained, loss, grow(batch_size // accumulate))
     if kept_only:
         return kept, None
