@@ -46,7 +46,7 @@ VARIANTS = {
 }
 I3D_VARIANTS = VARIANTS | {
     "frozen batch norm": {"optimizer.freeze_batchnorm": True},
-    "one stream frozen": {"streams.rgb.train": False},
+    "one stream frozen": {"streams.rgb.train": False, "streams.rgb.init_allow_missing": ".*"},
 }
 
 
