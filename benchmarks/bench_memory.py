@@ -6,7 +6,7 @@
 
 "kept" is counted from the shapes that JAX saves, as the step is written for a GPU or TPU, weights
 left out. "peak" is what XLA plans for the compiled step on this device, weights and optimizer
-states included. On a CPU rematerialisation and bfloat16 do not lower it.
+states included. On a CPU neither rematerialisation nor bfloat16 alone lowers it.
 """
 
 import argparse
