@@ -74,7 +74,9 @@ def make_ours(network: str, work: str, shape: tuple[int, ...]) -> Callable:
     import jax
 
     from danceflax.models.initialise import initialise
+    from danceflax.training.devices import give_memory_back
 
+    give_memory_back()
     model, x = make_model(network), jax.numpy.asarray(draw(shape))
     optimizer, functions = make_functions(model)
     variables = dict(initialise(model, x[:1], 0))

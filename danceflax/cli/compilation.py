@@ -12,16 +12,22 @@ SIZE = 2 << 30  # bytes; the programs unused for longest go first
 # XLA's CPU backend hands convolutions to a library (YNN) that takes half as long again in a step of
 # the networks here, and keeps two cores less busy. XLA ends a process by a flag it does not know.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have it
+# It takes up to twice the memory in order that operations may run side by side, where one operation
+# of these networks keeps all cores busy.
+SCHEDULE = "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+KNOWN = (0, 10), (0, 12)  # first and last jaxlib that are known to have them
 
 
 def choose_convolutions(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Lets XLA convolve on the CPU by what is fastest there; a user's own word on it holds."""
-    own = environment.get("XLA_FLAGS", "")
+    """Lets XLA convolve on the CPU by what is fastest there, and order operations so that little is
+    held; a user's own word on either holds."""
     version = importlib.metadata.version("jaxlib").split(".")
-    known = KNOWN[0] <= (int(version[0]), int(version[1])) <= KNOWN[1]
-    if known and "xla_cpu_experimental_ynn" not in own:
-        environment["XLA_FLAGS"] = f"{own} {CONVOLUTIONS}".strip()
+    if not KNOWN[0] <= (int(version[0]), int(version[1])) <= KNOWN[1]:
+        return
+    for flag in (CONVOLUTIONS, SCHEDULE):
+        own = environment.get("XLA_FLAGS", "")
+        if flag.partition("=")[0] not in own:
+            environment["XLA_FLAGS"] = f"{own} {flag}".strip()
 
 
 def keep_programs(environment: MutableMapping[str, str] = os.environ) -> None:

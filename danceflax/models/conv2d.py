@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from danceflax.models import winograd
+from danceflax.models.gradients import kernel_first
 from danceflax.models.layers import he_normal, on_cpu
 from danceflax.models.winograd import LAYOUT
 
@@ -45,7 +46,7 @@ def convolve(
     height, width = kernel.shape[:2]
     usual = tuple(strides) == (1, 1) and height == width and height % 2
     if usual and on_cpu() and x.dtype == jnp.float32:
-        return _fast(x, kernel)
+        return _with_gradients(x, kernel)
     return _plain(x, kernel, "SAME", strides)
 
 
@@ -53,7 +54,6 @@ def _plain(x, kernel, padding="SAME", strides=(1, 1)):
     return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
 
 
-@jax.custom_vjp
 def _fast(x, kernel):
     tile = OUTPUTS.get(len(kernel))
     worth = x.size * kernel.size // x.shape[3] >= WORTH and x.shape[3] >= THIN
@@ -62,25 +62,19 @@ def _fast(x, kernel):
     return _plain(x, kernel)
 
 
-def _forward(x, kernel):
-    return _fast(x, kernel), (x, kernel)
-
-
-def _backward(saved, gradient):
-    x, kernel = saved
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _fast(gradient, turned), _kernel_gradient(x, kernel, gradient)
-
-
-_fast.defvjp(_forward, _backward)
-
-
 def _kernel_gradient(x, kernel, gradient):
     seen, padding = x, "SAME"
     if x.shape[0] < FEW and max(x.shape[1:3]) <= LARGE:
         seen, gradient, padding = cut(x, len(kernel)), cut(gradient, 1), "VALID"
     back = jax.linear_transpose(lambda kernel: _plain(seen, kernel, padding), kernel)
     return back(gradient)[0]
+
+
+def _input_gradient(x, kernel, gradient):
+    return _fast(gradient, kernel[::-1, ::-1].swapaxes(2, 3))
+
+
+_with_gradients = kernel_first(_fast, _kernel_gradient, _input_gradient)
 
 
 def cut(x: Float[Array, "B H W C"], size: int) -> Float[Array, "N h w C"]:

@@ -6,6 +6,7 @@ with the same values; `benchmarks/bench_layers.py` measures the difference. Padd
 SAME throughout, which the published I3D weights expect: the odd cell goes at the end.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from danceflax.models.conv2d import convolve
+from danceflax.models.gradients import kernel_first, recomputed
 from danceflax.models.layers import he_normal, on_cpu
 
 
@@ -45,12 +47,16 @@ def conv3d(
     if not on_cpu():
         layout = ("NDHWC", "DHWIO", "NDHWC")
         return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
+    return kernel_first(functools.partial(_stacked, strides=strides))(x, jnp.asarray(kernel))
+
+
+def _stacked(x, kernel, strides):
     if kernel.shape[:3] == (1, 1, 1) and tuple(strides) == (1, 1, 1):
         return x @ kernel[0, 0, 0]
     # The frames a time step sees are stacked as channels: one 2-D convolution does the rest.
     x = jnp.concatenate(_windows(x, 1, kernel.shape[0], strides[0]), -1)
     kt, kh, kw, c, d = kernel.shape
-    kernel = jnp.asarray(kernel).transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
+    kernel = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * c, d)
     y = convolve(x.reshape(-1, *x.shape[2:]), kernel, strides[1:])
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
@@ -65,11 +71,13 @@ def max_pool3d(
     """
     if not on_cpu():
         return nn.max_pool(x, window_shape=tuple(window), strides=tuple(strides), padding="SAME")
+    return recomputed(functools.partial(_by_axis, window=window, strides=strides))(x)
+
+
+def _by_axis(x, window, strides):
     for axis in (3, 2, 1):
-        first, *rest = _windows(x, axis, window[axis - 1], strides[axis - 1], -jnp.inf)
-        for other in rest:
-            first = jnp.maximum(first, other)
-        x = first
+        views = _windows(x, axis, window[axis - 1], strides[axis - 1], -jnp.inf)
+        x = functools.reduce(jnp.maximum, views)
     return x
 
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from danceflax.models.gradients import kernel_first, recomputed
+
 # The plain deep ReLU stacks of OpenPose sit on the background plateau for hundreds of steps with
 # flax's default (LeCun) initialisation; with He's they learn at once.
 he_normal = nn.initializers.he_normal()
@@ -38,7 +40,11 @@ class PReLU(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n C"]) -> Float[Array, "*n C"]:
         slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],), jnp.float32)
-        return jnp.where(x >= 0, x, x * slope.astype(x.dtype))
+        return (kernel_first(_bend) if on_cpu() else _bend)(x, slope.astype(x.dtype))
+
+
+def _bend(x, slope):
+    return jnp.where(x >= 0, x, x * slope)
 
 
 def max_pool_2x2(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
@@ -49,6 +55,11 @@ def max_pool_2x2(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
     """
     if not on_cpu():
         return nn.max_pool(x, (2, 2), (2, 2))
+    return _pool(x)
+
+
+@recomputed
+def _pool(x):
     x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
     top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
     bottom = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])

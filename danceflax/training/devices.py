@@ -4,7 +4,10 @@ A step is written for one shard of the batch and mapped over this process's devi
 State has no device axis: it is replicated once, before the first step, and stays so.
 """
 
+import ctypes
+import functools
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +20,9 @@ from jaxtyping import Array, Shaped
 from danceflax.errors import UserError
 from danceflax.training.lost import watch_runtime
 from danceflax.training.step import AXIS
+
+COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX calls the end of a compilation
+LONG = 1.0  # seconds of one that leaves much
 
 
 def join_processes(lost_after: int = 100) -> None:
@@ -55,8 +61,23 @@ def _initialize(lost_after, *where):
     jax.distributed.initialize(*where, heartbeat_timeout_seconds=lost_after)
 
 
+@functools.cache
+def give_memory_back() -> None:
+    """From now on a long compilation ends with its memory given back to the system, hundreds of
+    megabytes that would be kept as free, beside what a step takes (glibc alone)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+    def listen(event, seconds, **_):
+        if event == COMPILED and seconds > LONG:
+            trim(0)
+
+    if trim:
+        jax.monitoring.register_event_duration_secs_listener(listen)
+
+
 def map_step(step: Callable) -> Callable:
     """Maps a training step over the devices. It eats (donates) the state it is given."""
+    give_memory_back()
     return jax.pmap(
         step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0
     )

@@ -4,7 +4,13 @@ import os
 import subprocess
 import sys
 
-from danceflax.cli.compilation import CONVOLUTIONS, choose_convolutions, keep_programs, name_machine
+from danceflax.cli.compilation import (
+    CONVOLUTIONS,
+    SCHEDULE,
+    choose_convolutions,
+    keep_programs,
+    name_machine,
+)
 
 
 def test_the_users_own_settings_hold(tmp_path):
@@ -43,15 +49,18 @@ def test_what_a_process_compiled_the_next_reads(tmp_path):
 
 def test_the_choice_of_convolutions_leaves_the_users_flags():
     own = {"XLA_FLAGS": "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=dot"}
-    before = dict(own)
+    before = own["XLA_FLAGS"]
     choose_convolutions(own)
-    assert own == before
+    assert own["XLA_FLAGS"] == f"{before} {SCHEDULE}"
     other = {"XLA_FLAGS": "--xla_dump_to=x"}
     choose_convolutions(other)
-    assert other["XLA_FLAGS"].split() == ["--xla_dump_to=x", CONVOLUTIONS]
+    assert other["XLA_FLAGS"].split() == ["--xla_dump_to=x", CONVOLUTIONS, SCHEDULE]
+    before = dict(other)
+    choose_convolutions(other)
+    assert other == before
 
 
-def test_xla_knows_the_flag():
+def test_xla_knows_the_flags():
     program = (
         "from danceflax.cli.compilation import choose_convolutions; choose_convolutions()\n"
         "import jax; print(jax.jit(lambda x: x + 1)(1))"

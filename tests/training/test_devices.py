@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -137,3 +139,35 @@ def test_an_evaluation_counts_nothing_twice():
         assert figures["counted"] == expected["counted"]
         for kind in ("clips", "images"):
             assert figures[kind] == pytest.approx(expected[kind], rel=1e-6, nan_ok=True)
+
+
+def test_a_long_compilation_ends_with_its_memory_given_back():
+    """A quarter of a gigabyte in small blocks, freed but for the last, which holds the heap up."""
+    program = """
+import ctypes, pathlib, jax
+from danceflax.training import devices
+
+def held():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+events = []
+jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
+jax.jit(lambda x: x + 1)(1)
+assert devices.COMPILED in events
+devices.give_memory_back()
+blocks = [libc.malloc(1 << 16) for _ in range(1 << 12)]
+for block in blocks:
+    ctypes.memset(block, 1, 1 << 16)
+for block in blocks[:-1]:
+    libc.free(block)
+print(held())
+for seconds in (0.5, 2.0):
+    jax.monitoring.record_event_duration_secs(devices.COMPILED, seconds)
+    print(held())
+"""
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    before, short, long = map(int, said.split())
+    assert before - short < 5e7 and before - long > 2e8
