@@ -18,7 +18,7 @@ from danceflax.models.normalisation import on_images
 from danceflax.models.openpose import STRIDE
 from danceflax.people import transform_people
 from danceflax.pose import metrics as figures
-from danceflax.pose import pck
+from danceflax.pose import pck, tilt
 from danceflax.pose.augment import letterbox
 from danceflax.pose.decode import make_decoder
 from danceflax.pose.loss import make_loss
@@ -53,15 +53,18 @@ class Evaluation(NamedTuple):
     """What one pass has shown.
 
     Attributes:
-      metrics: {"AP", "AP50", ..., "PCK", "PCK/<joint>", "PCK/tilt/<tilt of the body>", "loss"}
+      metrics: {"AP", "AP50", ..., "PCK", "PCK/<joint>", "AP/tilt/<tilt of the body>",
+        "PCK/tilt/...", "loss"}
         over the skeleton's joints, and "coco17/AP", ... over those of COCO's 17 that it has.
       images: of each, what was found.
       matches: {"": who was matched over the skeleton's joints, "coco17/": over COCO's 17}.
+      tilted: who was matched by `tilt.TILTS`, over the skeleton's joints.
     """
 
     metrics: dict[str, float]
     images: list[ImageResult]
     matches: dict[str, Matches]
+    tilted: Matches
 
     def __repr__(self) -> str:
         figures = {name: self.metrics[name] for name in ("AP", "PCK") if name in self.metrics}
@@ -115,7 +118,7 @@ def evaluate_batches(
       `Evaluation`, of the images of all processes.
     """
     correct, labelled = np.zeros(skeleton.num_joints), np.zeros(skeleton.num_joints)
-    tilted = np.zeros((len(pck.TILTS), 2))
+    tilted = np.zeros((len(tilt.TILTS), 2))
     own, coco17, images, loss = [], [], [], np.zeros(2)
     for number, (batch, _) in enumerate(batches):
         stride = batch["image"].shape[1] // batch["mask"].shape[1]
@@ -139,18 +142,21 @@ def evaluate_batches(
             coco17 += figures.person_results(people, scores, image_id, skeleton)
             right = errors <= pck.THRESHOLD
             correct, labelled = correct + right.sum(0), labelled + known.sum(0)
-            tilted += pck.sum_by_tilt(true, right, known, skeleton)
+            tilted += tilt.sum_by_tilt(true, right, known, skeleton)
     records = [dict(people=image.true, id=image.id, mask=image.mask) for image in images]
     ids = [image.id for image in images]
     truth = figures.ground_truth_from_records(records, skeleton)
     metrics, matches = figures.match_and_measure(truth, own, skeleton.sigmas, ids)
-    matches = {"": matches}
+    matches, by_tilt = {"": matches}, tilt.match_by_tilt(truth, own, skeleton, ids)
     if set(skeleton.joints) & set(COCO17_JOINTS):
         truth = annotations or figures.ground_truth_from_records(records, skeleton, COCO17_JOINTS)
         ap17, matches["coco17/"] = figures.match_and_measure(truth, coco17, image_ids=ids)
         metrics |= {f"coco17/{name}": value for name, value in ap17.items()}
-    metrics |= pck.pck_metrics(correct, labelled, skeleton) | pck.tilt_metrics(tilted)
-    return Evaluation(metrics | {"loss": float(loss[0] / loss[1])}, images, matches)
+    precisions = tilt.precision_by_tilt(by_tilt, np.ones(len(ids), int))
+    metrics |= {name: value for name, value in precisions.items() if np.isfinite(value)}
+    metrics |= pck.pck_metrics(correct, labelled, skeleton) | tilt.tilt_metrics(tilted)
+    metrics["loss"] = float(loss[0] / loss[1])
+    return Evaluation(metrics, images, matches, by_tilt)
 
 
 def evaluate_loss(

@@ -82,7 +82,7 @@ def match_and_measure(
     wanted = image_ids | {entry["image_id"] for entry in results}
     if unknown := wanted - known:
         raise UserError(f"{where}: has no image with id {min(unknown, key=str)!r}; evaluate others")
-    results = [dict(entry) for entry in results if entry["image_id"] in image_ids]
+    results = [entry for entry in results if entry["image_id"] in image_ids]
     annotations = [dict(a) for a in ground_truth["annotations"] if a["image_id"] in image_ids]
     for kind, entries in ((where, annotations), ("results", results)):
         for entry in entries:
@@ -97,8 +97,27 @@ def match_and_measure(
     if not any(a["num_keypoints"] and not a.get("iscrowd") for a in annotations):
         raise UserError(f"{where}: no person with keypoints in the {len(image_ids)} images")
 
+    evaluator = run_pycocotools(ground_truth, annotations, results, sigmas, image_ids)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.accumulate()
+        evaluator.summarize()
+    stats = zip(STATS, evaluator.stats, strict=True)
+    measured = {name: float(value) for name, value in stats if value >= 0}
+    return measured, collect_matches(evaluator, order)
+
+
+def run_pycocotools(
+    ground_truth: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Numbers,
+    image_ids: Iterable,
+) -> COCOeval:
+    """pycocotools' matches of the images' people, without its printing. Found people get the ids 1,
+    2, ... in the order of the results."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _index(ground_truth, annotations)
+        results = [dict(entry) for entry in results]  # which are written to
         found = truth.loadRes(results) if results else _index(ground_truth, [])
         evaluator = COCOeval(truth, found, "keypoints")
         evaluator.params.kpt_oks_sigmas = np.array(sigmas)
@@ -106,11 +125,7 @@ def match_and_measure(
         evaluator.params.areaRng += [list(span) for span in FINE_SIZES]
         evaluator.params.areaRngLbl += list(SIZES)[3:]
         evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    stats = zip(STATS, evaluator.stats, strict=True)
-    measured = {name: float(value) for name, value in stats if value >= 0}
-    return measured, collect_matches(evaluator, order)
+    return evaluator
 
 
 def ground_truth_from_records(

@@ -10,8 +10,6 @@ from danceflax.pose.metrics import TORSO_RATIO, match_people, oks, person_area
 from danceflax.skeleton import Skeleton, convert_joints
 
 THRESHOLD = 0.2  # torso lengths within which a joint is correct
-# How far a body is tilted: degrees of its torso against upright, up to.
-TILTS = {"upright": 30, "leaning": 60, "lying": 120, "inverted": 180}
 
 
 def joint_errors(
@@ -45,35 +43,6 @@ def joint_errors(
         found = labelled[i] & (pred[k, :, 2] > 0)
         errors[i, found] = distance[found] / torso[i]
     return errors, labelled
-
-
-def body_tilt(people: Float[np.ndarray, "P J 3"], skeleton: Skeleton) -> Float[np.ndarray, " P"]:
-    """Degrees from 0, upright, to 180, upside down: the angle between the torso, from neck to
-    hips, and the image's downward axis; NaN where an end of it is absent."""
-    ends, _ = convert_joints(people, skeleton.joints, ("neck", "mid_hip"))
-    x, y = (ends[:, 1, :2] - ends[:, 0, :2]).T
-    return np.where((ends[..., 2] > 0).all(1), np.degrees(np.arctan2(np.abs(x), y)), np.nan)
-
-
-def sum_by_tilt(
-    people_true: Float[np.ndarray, "P J 3"],
-    correct: Bool[np.ndarray, "P J"],
-    labelled: Bool[np.ndarray, "P J"],
-    skeleton: Skeleton,
-) -> Float[np.ndarray, "N 2"]:
-    """Sums of joints (correct, labelled) of the people of each of TILTS."""
-    kind = np.searchsorted(list(TILTS.values()), body_tilt(people_true, skeleton))
-    sums = np.stack([correct.sum(1), labelled.sum(1)], -1).astype(float)
-    return np.stack([sums[kind == k].sum(0) for k in range(len(TILTS))])
-
-
-def tilt_metrics(sums: Float[np.ndarray, "N 2"]) -> dict[str, float]:
-    """{PCK/tilt/upright...} of `sum_by_tilt` over all images; tilts nobody has are left out."""
-    return {
-        f"PCK/tilt/{name}": float(right / total)
-        for name, (right, total) in zip(TILTS, sums, strict=True)
-        if total
-    }
 
 
 def pck_metrics(

@@ -4,6 +4,7 @@ pycocotools matches people once; from its matches precision and recall follow fo
 its `accumulate` computes them.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ class Matches(NamedTuple):
 
     Attributes:
       images: the position of the image in which each person was found.
-      right, wrong: by size and OKS threshold; neither: does not count.
+      right, wrong: by size (or tilt) and OKS threshold; neither: does not count.
       labelled: how many people of a size each image holds.
     """
 
@@ -53,13 +54,17 @@ def collect_matches(evaluator: Any, image_ids: list) -> Matches:
     return Matches(places, np.array(right), np.array(wrong), labelled)
 
 
-def weighted_precision(matches: Matches, weights: Int[np.ndarray, " I"]) -> dict[str, float]:
+def weighted_precision(
+    matches: Matches,
+    weights: Int[np.ndarray, " I"],
+    names: Sequence[str] = tuple(SIZES.values()),
+) -> dict[str, float]:
     """The ten figures of pycocotools, and "AP96-192", "AP192+", ..., where image n counts
-    `weights[n]` times; nan where nobody is of that size."""
+    `weights[n]` times; nan where nobody is of that size. `names` are those of the sizes."""
     own, result = weights[matches.images], {}
     right = np.cumsum(matches.right * own, -1)
     wrong = np.cumsum(matches.wrong * own, -1)
-    for size, name in enumerate(SIZES.values()):
+    for size, name in enumerate(names):
         people = matches.labelled[size] @ weights
         if not people:
             result |= {f"AP{name}": np.nan, f"AR{name}": np.nan}
@@ -69,7 +74,7 @@ def weighted_precision(matches: Matches, weights: Int[np.ndarray, " I"]) -> dict
         result[f"AP{name}"] = float(precision.mean())
         recall = right[size, :, -1] / people if len(own) else np.zeros(len(precision))
         result[f"AR{name}"] = float(recall.mean())
-        if not size:
+        if not name:
             result |= {"AP50": float(precision[0].mean()), "AP75": float(precision[5].mean())}
             result |= {"AR50": float(recall[0]), "AR75": float(recall[5])}
     return result

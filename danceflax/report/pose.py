@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from danceflax.errors import UserError
-from danceflax.pose import pck
+from danceflax.pose import pck, tilt
 from danceflax.pose.diagnosis import KINDS, MATCHED, Diagnosis, add_up, diagnose
 from danceflax.pose.draw import draw_people
 from danceflax.pose.evaluate import Evaluation, ImageResult
@@ -103,7 +103,7 @@ def make_measure(evaluation: Evaluation, skeleton: Skeleton) -> Callable:
     right = np.array([(image.errors <= pck.THRESHOLD).sum(0) for image in images])
     count = np.array([image.labelled.sum(0) for image in images])
     tilted = np.array([
-        pck.sum_by_tilt(image.true, image.errors <= pck.THRESHOLD, image.labelled, skeleton)
+        tilt.sum_by_tilt(image.true, image.errors <= pck.THRESHOLD, image.labelled, skeleton)
         for image in images
     ])  # fmt: skip
 
@@ -113,7 +113,8 @@ def make_measure(evaluation: Evaluation, skeleton: Skeleton) -> Callable:
             precision = weighted_precision(matches, weights)
             result |= {f"{prefix}{name}": value for name, value in precision.items()}
         result |= pck.pck_metrics(weights @ right, weights @ count, skeleton)
-        return result | pck.tilt_metrics(np.tensordot(weights, tilted, 1))
+        result |= tilt.precision_by_tilt(evaluation.tilted, weights)
+        return result | tilt.tilt_metrics(np.tensordot(weights, tilted, 1))
 
     return measure
 
@@ -147,12 +148,13 @@ def draw_pck(found: Mapping[str, Evaluation], skeleton: Skeleton) -> Any:
 def draw_kinds(
     names: Sequence[str], found: Sequence[Evaluation], measures: Sequence, intervals: Intervals
 ) -> list[tuple[str, Any]]:
-    """Charts of AP by size and of PCK by tilt, with intervals."""
+    """Charts of AP by size, and of AP and PCK by tilt, with intervals."""
     once = np.ones(len(found[0].images), int)
     measured, drawn = [measure(once) for measure in measures], []
     for caption, figures in (
         ("AP by size", {f"AP{size}": SIZE_NAMES[size] for size in SIZE_NAMES}),
-        ("PCK by tilt", {f"PCK/tilt/{tilt}": tilt for tilt in pck.TILTS}),
+        ("AP by tilt", {f"AP/tilt/{name}": name for name in tilt.TILTS}),
+        ("PCK by tilt", {f"PCK/tilt/{name}": name for name in tilt.TILTS}),
     ):
         there = [key for key in figures if np.isfinite(measured[0].get(key, np.nan))]
         bars = {}
@@ -167,7 +169,7 @@ def draw_kinds(
 
 def describe_tilts() -> str:
     """'upright to 30 degrees, leaning to 60, ...'."""
-    return ", ".join(f"{name} to {degrees}°" for name, degrees in pck.TILTS.items())
+    return ", ".join(f"{name} to {degrees}°" for name, degrees in tilt.TILTS.items())
 
 
 def diagnosis_section(
