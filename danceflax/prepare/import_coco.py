@@ -164,9 +164,9 @@ def match_people(
             if both.any():
                 steps = np.linalg.norm(person[both, :2] - points[both, :2], axis=-1)
                 cost[i, k] = np.median(steps) / size
-    rows, columns = linear_sum_assignment(np.minimum(cost, 1e6))
+    rows, columns = linear_sum_assignment(np.minimum(cost, FAR))  # how much farther is no matter
     found = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {i: k for i, k in found if cost[i, k] <= FAR}
+    return {i: k for i, k in found if cost[i, k] < FAR}
 
 
 def _is_openpose(joints: Any) -> bool:
