@@ -12,6 +12,7 @@ from danceflax.dance.sequences.predict import Dancer, Followed
 from danceflax.models.registry import create_model
 from danceflax.pose.evaluate import Evaluation
 from danceflax.pose.follow import Dancers
+from danceflax.pose.precision import Matches
 from danceflax.report.runs import Run
 from danceflax.skeleton import COCO18
 from danceflax.training.checkpoints import save_model
@@ -52,7 +53,8 @@ def test_people():
 
 
 def test_evaluations():
-    found = Evaluation({"AP": 0.25, "PCK": 0.5, "loss": 1.0}, [], {})
+    nobody = Matches(*[np.zeros(0, int)] * 4)
+    found = Evaluation({"AP": 0.25, "PCK": 0.5, "loss": 1.0}, [], {}, nobody)
     assert repr(found) == "Evaluation(0 images, AP 0.250, PCK 0.500)"
     assert repr(Run("a", "a", (None, {}, {}), None, found)) == f"Run('a': {found!r})"
     answers = Answers(np.zeros((5, 3)), np.zeros(5, int), [])
