@@ -199,8 +199,9 @@ def make_decoder(
     fast, general = make(can_mark()), make(False)
 
     def decode(heatmaps: jax.typing.ArrayLike, pafs: jax.typing.ArrayLike):
-        traced = [isinstance(x, jax.core.Tracer) for x in (heatmaps, pafs, jnp.zeros(()))]
-        constants = traced[2] and not all(traced)  # which `one_function` does not bear
+        # Constants of a program that is being traced are what `one_function` does not bear.
+        own = not all(isinstance(x, jax.core.Tracer) for x in (heatmaps, pafs))
+        constants = own and isinstance(lax.neg(np.float32(0)), jax.core.Tracer)
         return (general if constants else fast)(heatmaps, pafs)
 
     return decode
