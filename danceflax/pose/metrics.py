@@ -112,9 +112,10 @@ def run_pycocotools(
     results: Sequence[Mapping[str, Any]],
     sigmas: Numbers,
     image_ids: Iterable,
+    sizes: int = len(SIZES),
 ) -> COCOeval:
-    """pycocotools' matches of the images' people, without its printing. Found people get the ids 1,
-    2, ... in the order of the results."""
+    """pycocotools' matches of the images' people, without its printing, of the first so many of
+    SIZES. Found people get the ids 1, 2, ... in the order of the results."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _index(ground_truth, annotations)
         results = [dict(entry) for entry in results]  # which are written to
@@ -122,8 +123,9 @@ def run_pycocotools(
         evaluator = COCOeval(truth, found, "keypoints")
         evaluator.params.kpt_oks_sigmas = np.array(sigmas)
         evaluator.params.imgIds = sorted(image_ids)
-        evaluator.params.areaRng += [list(span) for span in FINE_SIZES]
-        evaluator.params.areaRngLbl += list(SIZES)[3:]
+        spans = evaluator.params.areaRng + [list(span) for span in FINE_SIZES]
+        evaluator.params.areaRng = spans[:sizes]
+        evaluator.params.areaRngLbl = list(SIZES)[:sizes]
         evaluator.evaluate()
     return evaluator
 

@@ -70,14 +70,12 @@ def match_by_tilt(
             dict(a, num_keypoints=a["num_keypoints"] * int(k == kind))
             for a, k in zip(annotations, kinds, strict=True)
         ]
-        evaluator = run_pycocotools(ground_truth, own, results, skeleton.sigmas, image_ids)
+        evaluator = run_pycocotools(ground_truth, own, results, skeleton.sigmas, image_ids, sizes=1)
         for image in filter(None, evaluator.evalImgs):
             of_others = found_kinds[np.array(image["dtIds"], int) - 1] != kind
             image["dtIgnore"] |= (image["dtMatches"] == 0) & of_others
         parts.append(collect_matches(evaluator, image_ids))
-    arrays = (
-        np.concatenate([part[i][:1] for part in parts]) for i in range(1, len(Matches._fields))
-    )
+    arrays = (np.concatenate([part[i] for part in parts]) for i in range(1, len(Matches._fields)))
     return Matches(parts[0].images, *arrays)
 
 

@@ -110,81 +110,74 @@ def make_decoder(
     counted = np.array([name not in FOOT_JOINTS for name in skeleton.joints])
     rank = np.argsort(skeleton.assembly)  # limb -> its place in the assembly order
 
+    def find_people(
+        heatmaps: Float[Array, "B h w C"], pafs: Float[Array, "B h w D"], one_by_one: bool
+    ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
+        _check_shapes(heatmaps, pafs, skeleton)
+        height, width = heatmaps.shape[1:3]
+        heatmaps, pafs = heatmaps.astype(jnp.float32), pafs.astype(jnp.float32)
+        of_joints = heatmaps, skeleton.num_joints, options["peak_threshold"], max_peaks
+        if refine == "grid":
+            xy, score = find_peaks_on_grid(*of_joints, one_by_one)
+        else:
+            xy, score = find_peaks_upsampled(*of_joints, stride, one_by_one)
+
+        def rate(every, passing, supports, length):
+            good = supports > options["paf_ratio"] * samples
+            if rule == "global":
+                # Joints that nearly coincide have no field between them, yet may be a limb: the
+                # weakest. "Near" is published for upsampled maps; on the grid it is one cell.
+                near = length < (1.0 if refine == "grid" else np.sqrt(height * width) / 150)
+                mean = passing / jnp.maximum(supports, 1.0)
+                return jnp.where(good, mean, jnp.where(near, options["peak_threshold"], -jnp.inf))
+            mean = every / samples + jnp.minimum(0.5 * height / jnp.maximum(length, 1e-6) - 1, 0.0)
+            return jnp.where(good & (mean > 0), mean, -jnp.inf)
+
+        def assemble(pafs, xy, score):
+            limb_score = score_limbs(
+                pafs,
+                xy,
+                (score > 0).sum(-1),
+                limbs,
+                samples,
+                options["paf_threshold"],
+                linear_weights if refine == "grid" else cubic_weights,
+                rate,
+            )
+            if rule == "global":
+                first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
+                order, fill_only = limb_score + 0.1 * (first + second), None
+            else:
+                limb_score = match_greedily(limb_score)
+                order = jnp.broadcast_to(-rank[:, None, None].astype(np.float32), limb_score.shape)
+                fill_only = skeleton.redundant
+            return join_limbs(limb_score, order, limbs, skeleton.num_joints, fill_only)
+
+        def assemble_on_cpu(pafs, xy, score):
+            thresholds = (options[key] for key in ("peak_threshold", "paf_threshold", "paf_ratio"))
+            return assemble_one_by_one(pafs, xy, score, limbs, samples, *thresholds)
+
+        usual = rule == "global" and refine == "grid" and one_by_one
+        label, held, limb_total = lax.platform_dependent(
+            pafs, xy, score, cpu=assemble_on_cpu if usual else assemble, default=assemble
+        )
+        return collect_people(
+            label,
+            held,
+            limb_total,
+            to_pixels(xy, stride),
+            score,
+            counted,
+            len(limbs),
+            max_people,
+            options["min_joints"],
+            min_score,
+        )
+
     def make(one_by_one):
         @jax.custom_batching.custom_vmap
-        def decode(
-            heatmaps: Float[Array, "B h w C"], pafs: Float[Array, "B h w D"]
-        ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
-            _check_shapes(heatmaps, pafs, skeleton)
-            height, width = heatmaps.shape[1:3]
-            heatmaps, pafs = heatmaps.astype(jnp.float32), pafs.astype(jnp.float32)
-            of_joints = heatmaps, skeleton.num_joints, options["peak_threshold"], max_peaks
-            if refine == "grid":
-                xy, score = find_peaks_on_grid(*of_joints, one_by_one)
-            else:
-                xy, score = find_peaks_upsampled(*of_joints, stride, one_by_one)
-
-            def rate(every, passing, supports, length):
-                good = supports > options["paf_ratio"] * samples
-                if rule == "global":
-                    # Joints that nearly coincide have no field between them, yet may be a limb: the
-                    # weakest. "Near" is published for upsampled maps; on the grid it is one cell.
-                    near = length < (1.0 if refine == "grid" else np.sqrt(height * width) / 150)
-                    mean = passing / jnp.maximum(supports, 1.0)
-                    return jnp.where(
-                        good, mean, jnp.where(near, options["peak_threshold"], -jnp.inf)
-                    )
-                mean = every / samples + jnp.minimum(
-                    0.5 * height / jnp.maximum(length, 1e-6) - 1, 0.0
-                )
-                return jnp.where(good & (mean > 0), mean, -jnp.inf)
-
-            def assemble(pafs, xy, score):
-                limb_score = score_limbs(
-                    pafs,
-                    xy,
-                    (score > 0).sum(-1),
-                    limbs,
-                    samples,
-                    options["paf_threshold"],
-                    linear_weights if refine == "grid" else cubic_weights,
-                    rate,
-                )
-                if rule == "global":
-                    first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
-                    order, fill_only = limb_score + 0.1 * (first + second), None
-                else:
-                    limb_score = match_greedily(limb_score)
-                    order = jnp.broadcast_to(
-                        -rank[:, None, None].astype(np.float32), limb_score.shape
-                    )
-                    fill_only = skeleton.redundant
-                return join_limbs(limb_score, order, limbs, skeleton.num_joints, fill_only)
-
-            def assemble_on_cpu(pafs, xy, score):
-                thresholds = (
-                    options["peak_threshold"],
-                    options["paf_threshold"],
-                    options["paf_ratio"],
-                )
-                return assemble_one_by_one(pafs, xy, score, limbs, samples, *thresholds)
-
-            usual = rule == "global" and refine == "grid" and one_by_one
-            label, held, limb_total = lax.platform_dependent(
-                pafs, xy, score, cpu=assemble_on_cpu if usual else assemble, default=assemble
-            )
-            return collect_people(
-                label,
-                held,
-                limb_total,
-                to_pixels(xy, stride),
-                score,
-                counted,
-                len(limbs),
-                max_people,
-                options["min_joints"],
-                min_score,
-            )
+        def decode(heatmaps, pafs):
+            return find_people(heatmaps, pafs, one_by_one)
 
         @decode.def_vmap
         def decode_batches(size, mapped, *maps):
