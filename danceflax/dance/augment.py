@@ -1,14 +1,14 @@
 """Reads sampled frames of a clip and cuts them out: what a network eats, on the host.
 
-One square crop, one flip and one change of colours hold for all frames of a clip and for all that
-is read of it. Several evaluation views of a clip are stacked along a leading axis.
+One square crop, flip and change of colours hold for all that is read of a clip. Several evaluation
+views of one are stacked along a leading axis.
 
     rgb     uint8 [T, S, S, 3]
     flow    uint8 [T', S, S, 2], (x, y) in pixels of the crop; 0..255 stand for -bound..bound
     people  float32 [T, P, J, 3], (x, y, visibility) in pixels of the crop
 
 A frame before a gap, and the last, has no flow: the nearest frame's that has stands in. A frame
-without a keypoint file shows nobody.
+without keypoint file shows nobody. Large JPEGs are decoded at a fraction of their size.
 """
 
 import os
@@ -195,8 +195,8 @@ class _Files:
     def __init__(self, record: dict[str, Any], keep: int | None = None):
         self.record, self._most, self._kept = record, keep, {}
 
-    def image(self, i: int | np.integer) -> UInt8[np.ndarray, "H W 3"]:
-        return self._keep("rgb", i, self._image)
+    def image(self, i: int | np.integer, least_side: int) -> UInt8[np.ndarray, "H W 3"]:
+        return self._keep("rgb", i, lambda i: self._image(i, least_side))
 
     def flow(self, i: int | np.integer) -> Float[np.ndarray, "h w 2"]:
         return self._keep("flow", i, self._flow)
@@ -206,7 +206,7 @@ class _Files:
 
     def frame_size(self) -> tuple[int, int]:
         """(height, width) of the clip's frames, by its first one."""
-        return self._keep("size", 0, lambda i: self.image(i).shape[:2])
+        return self._keep("size", 0, lambda i: self._image(i).shape[:2])
 
     def indices_with_flow(self) -> Int[np.ndarray, " n"]:
         return np.flatnonzero(np.diff(self.record["numbers"]) == 1)
@@ -218,12 +218,12 @@ class _Files:
             self._kept[kind, i] = make(i)
         return self._kept[kind, i]
 
-    def _image(self, i):
+    def _image(self, i, least_side=0):
         if "images" in self.record:  # a clip that is not on disk
             return self.record["images"][i]
         stem = f"{self.record['folders']['rgb']}/{self.record['files'][i]}"
         path = find_image(stem + self.record["suffix"])
-        return read_image(path, f"{path} (of {self.record['where']})")
+        return read_image(path, f"{path} (of {self.record['where']})", least_side)
 
     def _flow(self, i):
         path = f"{self.record['folders']['flow']}/{self.record['files'][i]}.png"
@@ -289,7 +289,7 @@ READERS = {"rgb": _read_rgb, "flow": _read_flow, "people": _read_people}
 
 
 def _cut_frame(files, i, view, size):
-    image = files.image(i)
+    image = files.image(i, int(np.ceil(size / view.share)))
     return cut(image, view.box(image.shape[:2]), size)
 
 

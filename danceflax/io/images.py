@@ -20,26 +20,36 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_BYTES = 256_000_000  # of a picture's file
 MAX_PIXELS = 64_000_000  # larger pictures are mistakes; decoding one would take gigabytes
 
+JPEG = b"\xff\xd8"  # how one begins
 # The start of a JPEG's next part: in pixels, 0xff is followed by 0, or by a restart's number.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")
 
 READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # decodes to RGB at once; not in OpenCV 4.10
+# Which bit of such a flag divides the size by what.
+REDUCED = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
 
 
 def read_image(
-    path: str | os.PathLike, where: str | os.PathLike | None = None
+    path: str | os.PathLike, where: str | os.PathLike | None = None, least_side: int = 0
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Returns the image file as RGB, turned upright as its EXIF data says.
 
     Args:
       path: the file.
       where: what error messages call it; the path by default.
+      least_side: a JPEG may come at a half, a quarter or an eighth of its size, rounded up, while
+        its shorter side stays at least so long; 0: as it is. Less is decoded then, and a pixel is
+        the mean of those that it stands for within some grey levels (on average one).
 
     Raises:
       BadSampleError: the file is missing, empty, truncated, too large, or not an image.
     """
     where = where or path
-    return decode_image(read_bytes(path, where), where)
+    return decode_image(read_bytes(path, where), where, least_side=least_side)
 
 
 def read_images(
@@ -128,7 +138,7 @@ def read_bytes(path: str | os.PathLike, where: str | os.PathLike) -> bytes:
 
 
 def decode_image(
-    data: bytes, where: str | os.PathLike, grey: bool = False
+    data: bytes, where: str | os.PathLike, grey: bool = False, least_side: int = 0
 ) -> UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "H W"]:
     """`read_image` of a file's bytes; `where` is what error messages call it."""
     if not data:
@@ -143,6 +153,8 @@ def decode_image(
             f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so shrink it",
         )
     how = cv2.IMREAD_GRAYSCALE if grey else READ_RGB or cv2.IMREAD_COLOR
+    if least_side and data.startswith(JPEG):
+        how |= next((flag for n, flag in REDUCED if min(height, width) >= n * least_side), 0)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error:
@@ -183,7 +195,7 @@ def _is_truncated(data):
     The end is found by walking the parts, so that what comes behind it does not matter: the film of
     a motion photo, the padding of some cameras.
     """
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(JPEG):
         position = 2
         while match := MARKER.search(data, position):
             if match[0] == b"\xff\xd9":
@@ -205,7 +217,7 @@ def _size(data):
     if data.startswith(b"\x89PNG") and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
         return height, width
-    position = 2 if data.startswith(b"\xff\xd8") else len(data)
+    position = 2 if data.startswith(JPEG) else len(data)
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame

@@ -25,7 +25,7 @@ from danceflax.training import devices
 
 # The network's width is rounded up to a multiple of this, so that pictures of similar shape share
 # one compilation, and limited to this many times the height.
-WIDTH_STEP, MAX_RATIO = 64, 16 / 9
+WIDTH_STEP, MAX_RATIO = 32, 16 / 9
 HEIGHT = 368  # of the published networks
 AHEAD = 4  # batches of frames that are read to fill one with frames of one shape
 

@@ -138,6 +138,24 @@ def test_pixels_keypoints_and_flow_agree(tmp_path, flip):
             assert abs(u - (-2 if flip else 2) * scale) < 0.6 and abs(v) < 0.5
 
 
+def test_large_frames_are_decoded_at_a_fraction(tmp_path, monkeypatch):
+    record = ClipSource(make_clips(tmp_path, size=(145, 194)), "train", fps=12.0)[0]
+    clip = dict(needs=("rgb", "people"), clip=CLIP, flow=None, pose=POSE)
+    read, sizes = augment.read_image, []
+
+    def note(*args):
+        sizes.append(read(*args).shape[:2])
+        return read(*args)
+
+    monkeypatch.setattr(augment, "read_image", note)
+    item = augment.read_views(record, views=VIEWS | {"crop": 0.9}, **clip)
+    assert set(sizes) == {(37, 49), (145, 194)}  # the whole for the keypoints' pixels
+    monkeypatch.setattr(augment, "read_image", lambda path, where, least_side: read(path))
+    whole = augment.read_views(record, views=VIEWS | {"crop": 0.9}, **clip)
+    np.testing.assert_array_equal(item["people"], whole["people"])
+    assert np.abs(item["rgb"].astype(int) - whole["rgb"]).mean() < 2
+
+
 def test_flow_files_are_scaled_and_missing_ones_stood_in_for(tmp_path):
     root = make_clips(tmp_path, ("tango", "waltz"), [1, 2, 3, 5, 6])
     source = ClipSource(root, "train", fps=12.0)

@@ -69,6 +69,30 @@ def test_a_thumbnail_s_end_is_not_the_picture_s(picture):
         decode_image(whole[:-20], "a.jpg")
 
 
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"]
+)
+def test_a_jpeg_may_come_smaller(exif):
+    """At the smallest fraction that leaves enough; a pixel is the mean of its place."""
+    y, x = np.mgrid[:240, :360]
+    picture = np.stack([x // 2, y, (x + y) // 3], -1).astype(np.uint8)
+    data = encode(picture, "JPEG", quality=95, exif=exif)
+    whole = decode_image(data, "a.jpg")
+    for least, n in ((0, 1), (121, 1), (120, 2), (61, 2), (60, 4), (30, 8), (1, 8)):
+        image = decode_image(data, "a.jpg", least_side=least)
+        assert image.shape[:2] == image_shape(whole, n)
+        height, width = (side // n for side in whole.shape[:2])
+        blocks = whole[: height * n, : width * n].reshape(height, n, width, n, 3)
+        assert np.abs(image[:height, :width] - blocks.mean((1, 3))).mean() < 1
+    assert decode_image(data, "a.jpg", grey=True, least_side=60).shape == image_shape(whole, 4)
+    data = encode(picture, "PNG")
+    np.testing.assert_array_equal(decode_image(data, "a.png", least_side=30), picture)
+
+
+def image_shape(image, n):
+    return tuple(-(-side // n) for side in image.shape[:2])
+
+
 def test_real_photographs_are_whole():
     for path in sorted(shared_data("coco").glob("*.jpg")):
         data = path.read_bytes()
