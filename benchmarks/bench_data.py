@@ -2,9 +2,9 @@
 
     python benchmarks/bench_data.py [--rounds 7]
 
-A made-up clip of 64 frames of 640x360: read as a classifier's 64x224x224 input, as flow from its
-files, and cut into frames from a video. The peers read the same files by cv2.imread and
-cv2.VideoCapture, crop and resize, in one thread, and check nothing.
+A made-up clip of 64 frames: read as the 64x224x224 input of a classifier, as flow from files, and cut
+into frames from a video. The peers read the same files by cv2.imread and cv2.VideoCapture, crop and
+resize, and check nothing. All run in one thread, as the loader has many of them, but FFmpeg's.
 """
 
 import pathlib
@@ -20,20 +20,30 @@ from danceflax.io.flow_files import read_flow, write_flow
 from danceflax.io.images import read_image
 from danceflax.io.videos import VideoWriter, read_video
 
-FRAMES, SIZE, SIDE = 64, (360, 640), 224
+FRAMES, SIDE = 64, 224
+PEER = "an OpenCV loop"
+SIZES = {"640x360": (360, 640), "1280x720": (720, 1280)}  # of frames
 
 
-def write_clip(folder):
-    """Textured frames of about 40 KB, a video of them, and flow of 256 pixels' shorter side."""
+def write_clip(folder, size):
+    """Textured frames, of 640x360 about 40 KB, and a video of them."""
     rng = np.random.default_rng(0)
-    picture = cv2.resize(rng.integers(0, 255, (60, 100, 3), np.uint8), (900, 600))
-    flow = cv2.resize(rng.normal(0, 3, (12, 20, 2)), (455, 256))
+    picture = cv2.resize(
+        rng.integers(0, 255, (60, 100, 3), np.uint8), (size[1] + 260, size[0] + 240)
+    )
+    folder.mkdir()
     with VideoWriter(folder / "clip.mp4") as video:
         for i in range(FRAMES):
-            frame = picture[2 * i : 2 * i + SIZE[0], 3 * i : 3 * i + SIZE[1]]
+            frame = picture[2 * i : 2 * i + size[0], 3 * i : 3 * i + size[1]]
             cv2.imwrite(str(folder / f"{i:04d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 85])
             video.write(frame)
-            write_flow(folder / f"flow_{i:04d}.png", flow)
+
+
+def write_flows(folder):
+    """Flow of 256 pixels' shorter side, for each frame."""
+    flow = cv2.resize(np.random.default_rng(0).normal(0, 3, (12, 20, 2)), (455, 256))
+    for i in range(FRAMES):
+        write_flow(folder / f"flow_{i:04d}.png", flow)
 
 
 def crop(image):
@@ -44,36 +54,53 @@ def crop(image):
     return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
+def measure_clip(folder, size, rounds):
+    """The row of a classifier's clip from JPEGs of a size."""
+    record = {
+        "name": "clip",
+        "label": 0,
+        "where": "clip",
+        "numbers": np.arange(FRAMES),
+        "files": [f"{i:04d}" for i in range(FRAMES)],
+        "suffix": ".jpg",
+        "fps": 25.0,
+        "folders": {"rgb": str(folder)},
+    }
+    clip = dict(frames=FRAMES, fps=0, stride=1, sampling="contiguous", size=SIDE)
+    options = dict(
+        needs=("rgb",), clip=clip, views=dict(clips=1, crops=1, crop=1.0), flow=None, pose=None
+    )
+
+    def plainly():
+        images = [crop(cv2.imread(str(folder / f"{i:04d}.jpg"))) for i in range(FRAMES)]
+        np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images])
+
+    return compare(
+        f"a clip of {FRAMES}x{SIDE}x{SIDE} from {size} JPEGs",
+        lambda: read_views(record, **options),
+        {PEER: plainly},
+        rounds,
+    )
+
+
 def measure(rounds):
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_clip(folder)
-        record = {
-            "name": "clip",
-            "label": 0,
-            "where": "clip",
-            "numbers": np.arange(FRAMES),
-            "files": [f"{i:04d}" for i in range(FRAMES)],
-            "suffix": ".jpg",
-            "fps": 25.0,
-            "folders": {"rgb": str(folder)},
-        }
-        clip = dict(frames=FRAMES, fps=0, stride=1, sampling="contiguous", size=SIDE)
-        options = dict(
-            needs=("rgb",), clip=clip, views=dict(clips=1, crops=1, crop=1.0), flow=None, pose=None
-        )
+        folders = {name: pathlib.Path(folder) / name for name in SIZES}
+        for name, size in SIZES.items():
+            write_clip(folders[name], size)
+        name, folder = next(iter(folders.items()))
+        write_flows(folder)
+        jpegs = [folder / f"{i:04d}.jpg" for i in range(FRAMES)]
+        flows = [folder / f"flow_{i:04d}.png" for i in range(FRAMES)]
 
-        def read_plainly(names):
-            for name in names:
-                cv2.cvtColor(cv2.imread(str(name)), cv2.COLOR_BGR2RGB)
-
-        def clip_plainly():
-            images = [crop(cv2.imread(str(folder / f"{i:04d}.jpg"))) for i in range(FRAMES)]
-            np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images])
+        def read_plainly():
+            for path in jpegs:
+                cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
         def flow_plainly():
-            for i in range(FRAMES):
-                data = cv2.imread(str(folder / f"flow_{i:04d}.png"), cv2.IMREAD_GRAYSCALE)
+            for path in flows:
+                data = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
                 np.stack(np.split(data, 2), -1).astype(np.float32) * np.float32(40 / 255) - 20
 
         def cut_plainly():
@@ -81,31 +108,23 @@ def measure(rounds):
             while (answer := video.read())[0]:
                 cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)
 
-        jpegs = [folder / f"{i:04d}.jpg" for i in range(FRAMES)]
-        flows = [folder / f"flow_{i:04d}.png" for i in range(FRAMES)]
-        plain, size = "an OpenCV loop", f"{SIZE[1]}x{SIZE[0]}"
-        rows = compare(
-            f"a clip of {FRAMES}x{SIDE}x{SIDE} from {size} JPEGs",
-            lambda: read_views(record, **options),
-            {plain: clip_plainly},
-            rounds,
-        )
+        rows = [row for size in SIZES for row in measure_clip(folders[size], size, rounds)]
         rows += compare(
-            f"{FRAMES} JPEGs of {size}, checked",
+            f"{FRAMES} JPEGs of {name}, checked",
             lambda: deque(map(read_image, jpegs), 0),
-            {plain: lambda: read_plainly(jpegs)},
+            {PEER: read_plainly},
             rounds,
         )
         rows += compare(
             f"{FRAMES} flow files of 455x256",
             lambda: deque(map(read_flow, flows), 0),
-            {plain: flow_plainly, "as many JPEG frames": lambda: read_plainly(jpegs)},
+            {PEER: flow_plainly, "as many JPEG frames": read_plainly},
             rounds,
         )
         return rows + compare(
-            f"{FRAMES} frames of a {size} video",
+            f"{FRAMES} frames of a {name} video",
             lambda: deque(read_video(folder / "clip.mp4"), 0),
-            {plain: cut_plainly},
+            {PEER: cut_plainly},
             rounds,
         )
 
