@@ -2,9 +2,9 @@
 
     python benchmarks/bench_data.py [--rounds 7]
 
-A made-up clip of 64 frames: read as the 64x224x224 input of a classifier, as flow from files, and cut
-into frames from a video. The peers read the same files by cv2.imread and cv2.VideoCapture, crop and
-resize, and check nothing. All run in one thread, as the loader has many of them, but FFmpeg's.
+A made-up clip of 64 frames: read as the 64x224x224 input of a classifier, as flow from files, and
+cut into frames from a video. The peers read the same files by cv2.imread and cv2.VideoCapture, crop
+and resize, and check nothing. All run in one thread, as the loader has many, but FFmpeg's.
 """
 
 import pathlib
