@@ -42,8 +42,9 @@ class Tracker:
             ) from None
         run = dict(project=project, config=config, resume="allow")
         if kind == "wandb":
-            id = os.environ.get("WANDB_RUN_ID") or _run_id(workdir)  # a sweep's agent names its own
-            run |= dict(name=workdir.name, id=id, dir=str(workdir))
+            run |= dict(name=workdir.name, dir=str(workdir))
+            if "WANDB_RUN_ID" not in os.environ:  # by which a sweep's agent names its runs
+                run |= dict(id=_run_id(workdir))
         else:  # whose runs have no id but their name
             run |= dict(name=f"{workdir.name}-{_run_id(workdir)}", embed=False)
         try:

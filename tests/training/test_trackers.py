@@ -48,7 +48,8 @@ def test_none_is_imported_unless_named(tmp_path, library, monkeypatch):
         open_trackers(config(trackio="a"), tmp_path)
 
 
-def test_they_get_what_tensorboard_gets(tmp_path, library):
+def test_they_get_what_tensorboard_gets(tmp_path, library, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
     trackers = open_trackers(config(wandb="dances"), tmp_path / "runs")
     with Report(tmp_path / "runs", 9, 0, 4, trackers=trackers) as report:
         report.scalars(3, "val", {"AP": 0.5, "PCK": 0.7})
@@ -62,6 +63,9 @@ def test_they_get_what_tensorboard_gets(tmp_path, library):
     assert library.finished == 1
     open_trackers(config(wandb="dances"), tmp_path / "runs")
     assert library.runs[1]["id"] == run["id"]  # a training that goes on goes on with its run
+    monkeypatch.setenv("WANDB_RUN_ID", "a")
+    open_trackers(config(wandb="dances"), tmp_path / "runs")
+    assert "id" not in library.runs[2]  # a sweep's agent has named it
 
 
 def test_what_cannot_be_sent_stops_nothing(tmp_path, library, capsys):
