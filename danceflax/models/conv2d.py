@@ -23,7 +23,7 @@ from danceflax.models.winograd import LAYOUT
 OUTPUTS = {3: 4, 7: 2}  # that `winograd` makes at once, by the kernel's side
 WORTH = 1.2e8  # products of numbers: of fewer, the program's compilation takes longer than it saves
 SIDES = 12, 256  # longest side, cells: less is mostly margin, and to mix more takes longer
-THIN = 16  # channels: fewer are not worth mixing
+THIN = 64  # channels, of input and output: fewer take less time to multiply than to mix
 FEW = 8  # images; of so many the library's own gradient is as fast
 TILE = 24  # longest side of a tile that stands in for an image, cells
 LARGE = 128  # longest side that is cut into those: beyond, to copy them takes longer
@@ -56,7 +56,7 @@ def _plain(x, kernel, padding="SAME", strides=(1, 1)):
 
 def _fast(x, kernel):
     tile = OUTPUTS.get(len(kernel))
-    worth = x.size * kernel.size // x.shape[3] >= WORTH and x.shape[3] >= THIN
+    worth = x.size * kernel.size // x.shape[3] >= WORTH and min(kernel.shape[2:]) >= THIN
     if tile and worth and SIDES[0] <= max(x.shape[1:3]) <= SIDES[1]:
         return winograd.convolve(x, kernel, tile)
     return _plain(x, kernel)

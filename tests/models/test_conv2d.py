@@ -12,8 +12,9 @@ from danceflax.models import conv2d, layers, winograd
 @pytest.mark.parametrize(
     ("shape", "size", "channels"),
     [
-        ((2, 46, 46), 7, (32, 20)),  # fewer products; tiles that stand in for images
-        ((1, 129, 66), 3, (64, 30)),  # fewer products
+        ((2, 46, 46), 7, (64, 65)),  # fewer products; tiles that stand in for images
+        ((1, 129, 66), 3, (64, 80)),  # fewer products
+        ((2, 46, 46), 7, (64, 20)),  # plainly, by channels
         ((2, 25, 30), 3, (64, 4)),  # plainly, by work
         ((3, 5, 24), 1, (16, 6)),
         ((2, 49, 23), 5, (4, 6)),
