@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from configs import sequence
 from danceflax import skeleton as skeletons
+from danceflax.configs import sequence
 from danceflax.dance.crossvalidate import summarise
 from danceflax.dance.evaluate import Answers
 from danceflax.dance.sequences.augment import read_windows

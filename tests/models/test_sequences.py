@@ -10,6 +10,7 @@ import scipy.signal
 import torch
 
 from danceflax.errors import UserError
+from danceflax.models import layers as model_layers
 from danceflax.models.initialise import initialise
 from danceflax.models.registry import create_model
 from danceflax.models.sequences import features, layers, posec3d, stgcn, transformer
@@ -43,6 +44,21 @@ def draw(variables, seed=0):
 
 def tensor(x):
     return torch.tensor(np.asarray(x))
+
+
+def test_a_linear_layer_s_gradients_are_the_library_s():
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype("f")
+    module = layers.dense(3, "a")
+    variables = module.init(jax.random.key(0), x)
+
+    def pull(variables, x):
+        y, back = jax.vjp(module.apply, variables, x)
+        return y, back(jnp.cos(y))
+
+    ours = pull(variables, x)
+    with model_layers.portable():
+        plain = pull(variables, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), ours, plain)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from danceflax.errors import UserError
 from danceflax.models.sequences.layers import (
     SeenNorm,
+    dense,
     find_bones,
     find_motion,
     join_people,
@@ -46,11 +47,14 @@ class GraphConv(nn.Module):
     ) -> Float[Array, "N T J {self.features}"]:
         edges = make_adjacency(self.parents)
         edges = edges + self.param("bias", nn.initializers.zeros, edges.shape, jnp.float32)
-        y = nn.Dense(3 * self.features, name="conv")(x)
-        y = y.reshape(*y.shape[:-1], 3, self.features)
-        y = jnp.einsum("ntvkc,kvw->ntwc", y, edges)
+        y = dense(3 * self.features, name="conv")(x)
+        # A small product a frame, [J, 3 J] by [3 J, C], for which XLA need not move anything.
+        batch, frames, joints, _ = x.shape
+        edges = edges.transpose(2, 1, 0).reshape(joints, -1)
+        y = y.reshape(batch, frames, -1, self.features)
+        y = jnp.broadcast_to(edges, (batch, frames, *edges.shape)) @ y
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, name="down")(x)
+            x = dense(self.features, name="down")(x)
             x = SeenNorm(self.train, name="down_norm")(x, there)
         return nn.relu(SeenNorm(self.train, name="norm")(y, there) + x)
 
@@ -72,7 +76,7 @@ class TimeConv(nn.Module):
         first = self.features - width * (branches - 1)
 
         def enter(channels, name):
-            y = nn.Dense(channels, name=name)(x)
+            y = dense(channels, name=name)(x)
             return nn.relu(SeenNorm(self.train, name=f"{name}_norm")(y, there))
 
         found = []
@@ -90,10 +94,10 @@ class TimeConv(nn.Module):
         pooled = enter(width, "enter_max")
         window, stride = (3, 1), (self.stride, 1)
         found.append(nn.max_pool(pooled, window, stride, padding=((1, 1), (0, 0))))
-        found.append(nn.Dense(width, name="point")(x[:, :: self.stride]))
+        found.append(dense(width, name="point")(x[:, :: self.stride]))
         y = jnp.concatenate(found, -1)
         y = nn.relu(SeenNorm(self.train, name="join_norm")(y, there))
-        y = SeenNorm(self.train, name="norm")(nn.Dense(self.features, name="join")(y), there)
+        y = SeenNorm(self.train, name="norm")(dense(self.features, name="join")(y), there)
         return nn.Dropout(self.dropout, deterministic=not self.train)(y)
 
 
@@ -120,11 +124,11 @@ class Trunk(nn.Module):
             if i and (x.shape[-1], stride) == (features, 1):
                 y = y + x
             elif i:
-                x = nn.Dense(features, name=f"down{i}")(x[:, ::stride])
+                x = dense(features, name=f"down{i}")(x[:, ::stride])
                 y = y + SeenNorm(self.train, name=f"down{i}_norm")(x, there)
             x = nn.relu(y)
         x = nn.Dropout(self.dropout, deterministic=not self.train)(x.mean((1, 2)))
-        return nn.Dense(self.num_classes, name="linear")(x)
+        return dense(self.num_classes, name="linear")(x)
 
 
 class STGCN(nn.Module):
