@@ -94,9 +94,17 @@ def hold_file(path: str | os.PathLike) -> Iterator[None]:
         with open(path, "a") as file:
             with contextlib.suppress(OSError):  # a file system that knows no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.exists(path) and os.path.samefile(file.fileno(), path):
+            if _is_at(path, file):
                 yield
                 return
+
+
+def _is_at(path, file):
+    """Whether an open file is still what the path names."""
+    try:
+        return os.path.samefile(file.fileno(), path)
+    except FileNotFoundError:
+        return False
 
 
 def remove_leftovers(folder: str | os.PathLike, deep: bool = False) -> None:

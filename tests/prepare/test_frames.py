@@ -18,6 +18,7 @@ from danceflax.data.clips import ClipSource
 from danceflax.data.frames import list_frames
 from danceflax.data.splits import group_frames, split_clip
 from danceflax.errors import UserError
+from danceflax.io.files import hold_file
 from danceflax.prepare import frames, split
 from danceflax.prepare.frame_times import number_frames, pick_frames
 from danceflax.prepare.split_report import find_leaks
@@ -221,6 +222,21 @@ def test_attempts_at_the_same_video_wait_for_each_other(tmp_path, monkeypatch):
     assert len(written) == 1
     assert len(read_levels(tmp_path / "out", "tango")[0]) == 24
     assert [path.name for path in (tmp_path / "out/extracted/tango").iterdir()] == ["clip.json"]
+
+
+def test_a_held_file_may_be_removed_by_those_who_wait(tmp_path):
+    path, inside = tmp_path / "a", []
+
+    def hold(_):
+        for _ in range(300):
+            with hold_file(path):
+                inside.append(1)
+                assert len(inside) == 1
+                inside.pop()
+            path.unlink(missing_ok=True)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(hold, range(4)))
 
 
 def test_a_video_without_frames_is_reported_and_leaves_nothing(tmp_path):
