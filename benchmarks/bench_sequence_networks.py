@@ -9,12 +9,12 @@ be beside. Prints a table; there is no peer.
 
 import argparse
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from harness import race
 
 from danceflax import skeleton as skeletons
 from danceflax.cli.compilation import choose_convolutions
@@ -26,17 +26,12 @@ DANCES = ("cha-cha", "rumba", "salsa", "waltz")
 
 def spend(run, rounds):
     """Processor seconds of one run, the median."""
-    jax.block_until_ready(run())
-    spent = []
-    for _ in range(rounds):
-        start = time.process_time()
-        jax.block_until_ready(run())
-        spent.append(time.process_time() - start)
-    return statistics.median(spent)
+    (spent,) = race({"": lambda: jax.block_until_ready(run())}, rounds).values()
+    return statistics.median(turn.cpu for turn in spent)
 
 
 def make_runs(name):
-    """(config, parameters, step(), judge()) of a network."""
+    """(config, count of parameters, step(), judge()) of a network."""
     config = sequence.get_config(name)
     classifier, variables = classifiers.create(config, DANCES)
     model, rest = classifier.model, dict(variables)
