@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from danceflax.models.conv2d import convolve
 from danceflax.models.gradients import kernel_first, recomputed
-from danceflax.models.layers import he_normal, on_cpu
+from danceflax.models.layers import he_normal, on_cpu, product
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
@@ -47,12 +47,15 @@ def conv3d(
     if not on_cpu():
         layout = ("NDHWC", "DHWIO", "NDHWC")
         return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
+    if kernel.shape[1:3] == (1, 1):
+        x = x[:, :, :: strides[1], :: strides[2]]
+        views = _windows(x, 1, kernel.shape[0], strides[0])
+        taps = jnp.asarray(kernel)[:, 0, 0]
+        return sum(product(view, tap) for view, tap in zip(views, taps, strict=True))
     return kernel_first(functools.partial(_stacked, strides=strides))(x, jnp.asarray(kernel))
 
 
 def _stacked(x, kernel, strides):
-    if kernel.shape[:3] == (1, 1, 1) and tuple(strides) == (1, 1, 1):
-        return x @ kernel[0, 0, 0]
     # The frames a time step sees are stacked as channels: one 2-D convolution does the rest.
     x = jnp.concatenate(_windows(x, 1, kernel.shape[0], strides[0]), -1)
     kt, kh, kw, c, d = kernel.shape

@@ -34,6 +34,20 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu" and not _portable.get()
 
 
+def product(x: Float[Array, "*n C"], kernel: Float[Array, "C D"]) -> Float[Array, "*n D"]:
+    """x @ kernel. On a CPU the kernel's gradient is one product of matrices as they lie, where
+    XLA's own moves the output's gradient first, and a convolution's is up to six times slower."""
+    return (_product if on_cpu() else jnp.matmul)(x, kernel)
+
+
+def _kernel_gradient(x, kernel, gradient):
+    columns, out = kernel.shape
+    return x.reshape(-1, columns).T @ gradient.reshape(-1, out)
+
+
+_product = kernel_first(jnp.matmul, _kernel_gradient)
+
+
 class PReLU(nn.Module):
     """Parametric ReLU, one slope a channel, from Caffe's default 0.25."""
 

@@ -13,7 +13,7 @@ from danceflax.errors import UserError
 from danceflax.models import layers as model_layers
 from danceflax.models.initialise import initialise
 from danceflax.models.registry import create_model
-from danceflax.models.sequences import features, layers, posec3d, stgcn, transformer
+from danceflax.models.sequences import features, layers, posec3d, transformer
 
 PARENTS = (1, 1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15)  # coco18
 BODY = dict(parents=PARENTS, centre=(8, 11))
@@ -136,38 +136,6 @@ def test_a_joint_that_is_not_found_says_nothing_and_changes_nothing():
         for stats in (variables["batch_stats"], moved)
     ]
     np.testing.assert_allclose(*answers, atol=1e-5)
-
-
-def test_graph_convolution_agrees_with_torch():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 18, 8)), jnp.float32)
-    module = stgcn.GraphConv(12, PARENTS, train=False)
-    variables = draw(jax.eval_shape(module.init, jax.random.key(0), x, jnp.ones(2)))
-    params, stats = variables["params"], variables["batch_stats"]
-
-    def norm(y, name):
-        p, s = params[name]["norm"], stats[name]["norm"]
-        arguments = (s["mean"], s["var"], p["scale"], p["bias"])
-        return torch.nn.functional.batch_norm(y, *map(tensor, arguments), eps=1e-5)
-
-    def point(y, name):  # a 1x1 convolution
-        kernel = tensor(params[name]["kernel"]).T[..., None, None]
-        return torch.nn.functional.conv2d(y, kernel, tensor(params[name]["bias"]))
-
-    # As published: N C T V, three subsets, each joint from its children and from its parent.
-    edges = tensor(stgcn.make_adjacency(PARENTS)) + tensor(params["bias"])
-    y = tensor(x).permute(0, 3, 1, 2)
-    z = point(y, "conv").view(2, 3, 12, 6, 18)
-    z = torch.einsum("nkctv,kvw->nctw", z, edges)
-    wanted = torch.relu(norm(z, "norm") + norm(point(y, "down"), "down_norm"))
-    found = module.apply(variables, x, jnp.ones(2))
-    np.testing.assert_allclose(found, wanted.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
-
-
-def test_adjacency_is_normalised_by_column():
-    subsets = stgcn.make_adjacency((0, 0, 0, 1))
-    np.testing.assert_array_equal(subsets[0], np.eye(4))
-    np.testing.assert_array_equal(subsets[1][:, 0], [0, 0.5, 0.5, 0])  # the root's two children
-    np.testing.assert_array_equal(subsets[2][:, 3], [0, 1, 0, 0])  # joint 3 hangs on joint 1
 
 
 def test_attention_agrees_with_torch():

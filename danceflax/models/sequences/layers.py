@@ -16,26 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from danceflax.models.gradients import kernel_first
-from danceflax.models.layers import on_cpu
+from danceflax.models.layers import product
 
 
 def dense(features: int, name: str) -> nn.Dense:
-    """A linear layer of the last axis; on a CPU its kernel's gradient is one product of matrices as
-    they lie, where XLA's own moves the output's gradient first."""
-    return nn.Dense(features, name=name, dot_general=_for_flax)
-
-
-def _for_flax(x, kernel, *_, **__):
-    return (_product if on_cpu() else jnp.matmul)(x, kernel)
-
-
-def _kernel_gradient(x, kernel, gradient):
-    columns, out = kernel.shape
-    return x.reshape(-1, columns).T @ gradient.reshape(-1, out)
-
-
-_product = kernel_first(jnp.matmul, _kernel_gradient)
+    """A linear layer of the last axis."""
+    return nn.Dense(features, name=name, dot_general=lambda x, kernel, *_, **__: product(x, kernel))
 
 
 def split_people(

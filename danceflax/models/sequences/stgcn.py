@@ -71,17 +71,14 @@ class TimeConv(nn.Module):
     def __call__(
         self, x: Float[Array, "N T J C"], there: Float[Array, " N"]
     ) -> Float[Array, "N -(-T//{self.stride}) J {self.features}"]:
-        branches = len(DILATIONS) + 2
-        width = self.features // branches
-        first = self.features - width * (branches - 1)
-
-        def enter(channels, name):
-            y = dense(channels, name=name)(x)
-            return nn.relu(SeenNorm(self.train, name=f"{name}_norm")(y, there))
-
+        width = self.features // (len(DILATIONS) + 2)
+        widths = [self.features - width * (len(DILATIONS) + 1), *[width] * len(DILATIONS)]
+        # All branches but the last begin with a linear layer and a norm: one of each does for all.
+        y = dense(sum(widths), name="enter")(x)
+        y = nn.relu(SeenNorm(self.train, name="enter_norm")(y, there))
+        *entered, pooled = jnp.split(y, np.cumsum(widths)[:-1], -1)
         found = []
-        for i, dilation in enumerate(DILATIONS):
-            channels = width if i else first
+        for channels, dilation, y in zip(widths, DILATIONS, entered, strict=False):
             conv = nn.Conv(
                 channels,
                 (3, 1),
@@ -90,8 +87,7 @@ class TimeConv(nn.Module):
                 kernel_dilation=(dilation, 1),
                 name=f"conv{dilation}",
             )
-            found.append(conv(enter(channels, f"enter{dilation}")))
-        pooled = enter(width, "enter_max")
+            found.append(conv(y))
         window, stride = (3, 1), (self.stride, 1)
         found.append(nn.max_pool(pooled, window, stride, padding=((1, 1), (0, 0))))
         found.append(dense(width, name="point")(x[:, :: self.stride]))
