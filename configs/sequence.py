@@ -62,13 +62,14 @@ def get_config(variant="rhythm"):
         config.batch_size = 16
     if name == "transformer":
         config.model.tokens = "frames"  # frames (all joints), joints (one each)
-        config.model.patch = 2  # frames a token
+        config.model.patch = 8  # frames a token
         config.model.width = 128  # channels of a token
         config.model.layers = 4  # encoder blocks
         config.model.heads = 4  # of the attention
-        network.lr = 5e-4
+        network.lr, config.steps = 1e-3, 800
     if name == "gru":
         config.model.width, config.model.layers = 128, 2  # of the states; recurrent layers
+        config.steps = 500
     if name == "posec3d":
         config.model.size = 56  # cells of the volumes' height and width
         config.model.sigma = 0.6  # of a joint's Gaussian, cells
@@ -91,6 +92,8 @@ def shrink(config):
     config.eval_every, config.save_every = 200, 200
     if config.model.name == "rhythm":
         config.model.span = 16
+    if config.model.name == "transformer":
+        config.model.patch = 4
     if "width" in config.model:
         config.model.width = {"stgcn": 16, "posec3d": 8}.get(config.model.name, 64)
     if config.model.name == "posec3d":

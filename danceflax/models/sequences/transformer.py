@@ -58,7 +58,7 @@ class SequenceTransformer(nn.Module):
     num_classes: int
     centre: tuple
     tokens: str = "frames"
-    patch: int = 2
+    patch: int = 8
     width: int = 128
     layers: int = 4
     heads: int = 4
