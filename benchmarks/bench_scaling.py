@@ -7,6 +7,7 @@ The demo's network, 4 images a device; beside it one device that takes all the i
 of the gradients alone. Each is a process of its own, or two.
 """
 
+import atexit
 import concurrent.futures
 import os
 import socket
@@ -59,6 +60,7 @@ def make_pair(work: str, images: int):
     other = Child(sys.executable, code("join", work, images))
     os.environ["JAX_PROCESS_ID"] = "0"
     run, pool = join(work, images), concurrent.futures.ThreadPoolExecutor(1)
+    atexit.register(other.close, wait=False)  # before JAX's own end, where each waits for the other
 
     def both():
         answer = pool.submit(other)

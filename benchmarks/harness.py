@@ -114,17 +114,24 @@ def show(row: Row) -> None:
 class Child:
     """A contestant in another Python: `code` defines run(); each call times it there."""
 
+    # What libraries print is no answer.
+    BEGIN = """
+import os
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+"""
     LOOP = """
 import resource, sys, time
 for line in sys.stdin:
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    print(wall, cpu, peak, file=answers, flush=True)
 """
 
     def __init__(self, python: str, code: str):
-        command = [python, "-c", code + self.LOOP]
+        command = [python, "-c", self.BEGIN + code + self.LOOP]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -134,9 +141,10 @@ for line in sys.stdin:
         self._process.stdin.flush()
         return Spent(*map(float, self._process.stdout.readline().split()))
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         self._process.stdin.close()
-        self._process.wait()
+        if wait:
+            self._process.wait()
 
 
 def describe_machine() -> dict:
