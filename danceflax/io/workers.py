@@ -63,9 +63,14 @@ def _results(function, tasks, workers):
                 results = pool.map(function, tasks)
             yield from results
         except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
+            # In this order: that a process ends under tasks that were cancelled is, up to Python
+            # 3.11, an error of the pool's own thread.
+            pool.shutdown(wait=False, cancel_futures=True)
+            started = set(multiprocessing.active_children()) - others
+            for process in started:
                 process.terminate()  # the task at hand may take minutes
-            pool.shutdown(cancel_futures=True)
+            for process in started:
+                process.join()
             raise
 
 
