@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array, Float
 
 from danceflax.errors import UserError
@@ -19,8 +20,8 @@ from danceflax.pose.decode.assembly import collect_people, join_limbs
 from danceflax.pose.decode.interpolation import cubic_weights, linear_weights
 from danceflax.pose.decode.limbs import match_greedily, score_limbs
 from danceflax.pose.decode.loops import can_mark
-from danceflax.pose.decode.one_by_one import assemble_one_by_one
-from danceflax.pose.decode.peaks import find_peaks_on_grid, find_peaks_upsampled
+from danceflax.pose.decode.one_by_one import decode_one_by_one
+from danceflax.pose.decode.peaks import find_peaks_on_grid, find_peaks_upsampled, limit_peaks
 from danceflax.pose.grid import to_pixels
 from danceflax.skeleton import FOOT_JOINTS, Skeleton
 
@@ -114,8 +115,27 @@ def make_decoder(
         heatmaps: Float[Array, "B h w C"], pafs: Float[Array, "B h w D"], one_by_one: bool
     ) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
         _check_shapes(heatmaps, pafs, skeleton)
+        maps = heatmaps.astype(jnp.float32), pafs.astype(jnp.float32)
+        if not (one_by_one and rule == "global" and refine == "grid"):
+            return find_people_at_once(*maps, one_by_one)
+        return lax.platform_dependent(*maps, cpu=find_people_on_cpu, default=find_people_at_once)
+
+    def find_people_on_cpu(heatmaps, pafs):
+        return decode_one_by_one(
+            heatmaps,
+            pafs,
+            limbs,
+            counted,
+            stride=stride,
+            max_people=max_people,
+            max_peaks=limit_peaks(max_peaks, *heatmaps.shape[1:3]),
+            min_score=min_score,
+            samples=samples,
+            **{key: options[key] for key in PUBLISHED[rule]},
+        )
+
+    def find_people_at_once(heatmaps, pafs, one_by_one=False):
         height, width = heatmaps.shape[1:3]
-        heatmaps, pafs = heatmaps.astype(jnp.float32), pafs.astype(jnp.float32)
         of_joints = heatmaps, skeleton.num_joints, options["peak_threshold"], max_peaks
         if refine == "grid":
             xy, score = find_peaks_on_grid(*of_joints, one_by_one)
@@ -133,33 +153,25 @@ def make_decoder(
             mean = every / samples + jnp.minimum(0.5 * height / jnp.maximum(length, 1e-6) - 1, 0.0)
             return jnp.where(good & (mean > 0), mean, -jnp.inf)
 
-        def assemble(pafs, xy, score):
-            limb_score = score_limbs(
-                pafs,
-                xy,
-                (score > 0).sum(-1),
-                limbs,
-                samples,
-                options["paf_threshold"],
-                linear_weights if refine == "grid" else cubic_weights,
-                rate,
-            )
-            if rule == "global":
-                first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
-                order, fill_only = limb_score + 0.1 * (first + second), None
-            else:
-                limb_score = match_greedily(limb_score)
-                order = jnp.broadcast_to(-rank[:, None, None].astype(np.float32), limb_score.shape)
-                fill_only = skeleton.redundant
-            return join_limbs(limb_score, order, limbs, skeleton.num_joints, fill_only)
-
-        def assemble_on_cpu(pafs, xy, score):
-            thresholds = (options[key] for key in ("peak_threshold", "paf_threshold", "paf_ratio"))
-            return assemble_one_by_one(pafs, xy, score, limbs, samples, *thresholds)
-
-        usual = rule == "global" and refine == "grid" and one_by_one
-        label, held, limb_total = lax.platform_dependent(
-            pafs, xy, score, cpu=assemble_on_cpu if usual else assemble, default=assemble
+        limb_score = score_limbs(
+            pafs,
+            xy,
+            (score > 0).sum(-1),
+            limbs,
+            samples,
+            options["paf_threshold"],
+            linear_weights if refine == "grid" else cubic_weights,
+            rate,
+        )
+        if rule == "global":
+            first, second = score[:, limbs[:, 0], :, None], score[:, limbs[:, 1], None, :]
+            order, fill_only = limb_score + 0.1 * (first + second), None
+        else:
+            limb_score = match_greedily(limb_score)
+            order = jnp.broadcast_to(-rank[:, None, None].astype(np.float32), limb_score.shape)
+            fill_only = skeleton.redundant
+        label, held, limb_total = join_limbs(
+            limb_score, order, limbs, skeleton.num_joints, fill_only
         )
         return collect_people(
             label,
@@ -190,11 +202,13 @@ def make_decoder(
         return jax.jit(decode)
 
     fast, general = make(can_mark()), make(False)
+    with jax.core.eval_context():
+        untraced = get_opaque_trace_state(convention="flax")
 
     def decode(heatmaps: jax.typing.ArrayLike, pafs: jax.typing.ArrayLike):
         # Constants of a program that is being traced are what `one_function` does not bear.
         own = not all(isinstance(x, jax.core.Tracer) for x in (heatmaps, pafs))
-        constants = own and isinstance(lax.neg(np.float32(0)), jax.core.Tracer)
+        constants = own and get_opaque_trace_state(convention="flax") != untraced
         return (general if constants else fast)(heatmaps, pafs)
 
     return decode

@@ -1,10 +1,14 @@
-"""Reading a map between its cells: bilinear, or the bicubic rule that OpenPose upsamples with."""
+"""Reading a map between its cells: bilinear, the bicubic rule that OpenPose upsamples with, or a
+Gaussian fitted to a peak."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+# The training Gaussian is cut below 1 %: the fit trusts no logarithm below that share of the peak.
+FLOOR = 0.01
 
 
 def linear_weights(t: Float[Array, "*n"]) -> list[Float[Array, "*n"]]:
@@ -52,6 +56,34 @@ def upsample(
     """Bicubic values of maps where the lists y and x of grid coordinates cross."""
     rows, columns = _matrix(y, maps.shape[-2]), _matrix(x, maps.shape[-1])
     return jnp.einsum("yh,...hw,xw->...yx", rows, maps, columns, precision="highest")
+
+
+def fit_gaussian(
+    before: Float[Array, "*n"],
+    middle: Float[Array, "*n"],
+    after: Float[Array, "*n"],
+    peak: Int[Array, "*n"],
+    centre: Int[Array, "*n"],
+    score: Float[Array, "*n"],
+) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+    """Where along an axis the Gaussian through three cells is highest, and the logarithm of how far
+    it rises above the peak's cell.
+
+    Args:
+      before, middle, after: the cells at centre - 1, centre and centre + 1.
+      peak: the peak's cell, which its place never leaves.
+      centre: the same, but one further inside at the border.
+      score: the peak's value.
+    """
+    floor = FLOOR * jnp.maximum(score, 1e-9)
+    before, middle, after = (jnp.log(jnp.maximum(x, floor)) for x in (before, middle, after))
+    slope = 0.5 * (after - before)
+    bend = before - 2 * middle + after
+    curved = bend < -1e-6
+    vertex = jnp.where(curved, centre - slope / jnp.where(curved, bend, 1.0), peak)
+    vertex = jnp.clip(vertex, peak - 0.5, peak + 0.5)
+    t, t0 = vertex - centre, peak - centre
+    return vertex, slope * (t - t0) + 0.5 * bend * (t**2 - t0**2)
 
 
 def _matrix(position, size):

@@ -28,8 +28,8 @@ def one_function(run: Callable) -> Callable:
     microsecond.
 
     That backend marks the smallest of loops so by itself. It ends the process if it meets here what
-    it does not expect: `run` may hold loops of single numbers, but no scatter, no sort and no work
-    on large arrays, and its arguments may be no constants.
+    it does not expect: `run` may hold loops of single numbers and fill arrays, but no scatter, no
+    sort and no other work on large arrays, and its arguments may be no constants.
     """
 
     @jax.jit

@@ -1,203 +1,214 @@
-"""Decoding on a CPU, number by number: peaks chosen, pairs scored and limbs joined one by one.
+"""Decoding on a CPU, number by number: peaks chosen, pairs scored, limbs joined one by one.
 
 The same rule as in `peaks`, `limbs` and `assembly` ("global", on the grid), in another order of
 work: of the places nearly all are empty, and are passed over; a pair is left as soon as too many
 points on it do not support it, most pairs at the first; a limb asks its two peaks for their people,
-who are trees of peaks.
+who are trees of peaks. All but the first look at the maps is one function of single numbers.
 """
 
-import math
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int
 
 from danceflax.pose.decode.assembly import joint_words
-from danceflax.pose.decode.interpolation import find_taps, linear_weights
+from danceflax.pose.decode.interpolation import fit_gaussian
 from danceflax.pose.decode.loops import Best, get, one_function, put
+from danceflax.pose.decode.trees import Peaks, join_trees
+from danceflax.pose.grid import to_pixels
 
 BITS = 16  # rows of cells to a word
 
 
 def choose_one_by_one(
-    maps: Float[Array, "B h n"], peak: Bool[Array, "B h n"], channels: int, joints: int, k: int
+    maps: Float[Array, "B h w C"], joints: int, threshold: float, k: int, beyond: float
 ) -> tuple[Float[Array, "B J K"], Int[Array, "B J K"], Int[Array, "B J K"]]:
     """Scores (0: none) and cells (y, x) of the highest peaks.
 
     Args:
-      maps, peak: rows of (cell, channel); where the peaks are.
-      channels, joints: C, and J: the first maps are theirs.
+      maps: of which the first J = `joints` are theirs.
+      threshold: a peak exceeds it.
       k: K, the most peaks a joint.
+      beyond: the value outside a map.
     """
-    batch, height, size = maps.shape
-    blocks = -(-height // BITS)
-
-    @one_function
-    def run(maps, words, none):
-        maps, words = maps.reshape(-1), words.reshape(-1)
-
-        def is_empty(i):
-            return (i < len(words)) & (get(words, i) == 0)
-
-        def take_word(state):
-            i, best = state
-            i = lax.while_loop(is_empty, lambda i: i + 1, i)
-            word = jnp.where(i < len(words), get(words, i), 0).astype(jnp.uint32)
-
-            def take_bit(state):
-                word, best = state
-                block, column = i // size, i % size
-                image = block // blocks
-                lowest = lax.population_count(~word & (word - 1)).astype(jnp.int32)
-                y = block % blocks * BITS + lowest
-                place = (image * height + y) * size + column
-                best = best.insert(image * joints + column % channels, get(maps, place), place)
-                return word & (word - 1), best
-
-            return i + 1, lax.while_loop(lambda state: state[0] > 0, take_bit, (word, best))[1]
-
-        start = jnp.int32(0), none
-        return lax.while_loop(lambda state: state[0] < len(words), take_word, start)[1]
-
-    # Sixteen rows are one of words with a bit of each: so many fewer to go through.
-    peak = jnp.pad(peak, [(0, 0), (0, blocks * BITS - height), (0, 0)])
-    bits = (jnp.where(peak[:, i::BITS], jnp.uint16(1 << i), jnp.uint16(0)) for i in range(BITS))
-    best = run(maps, sum(bits), Best.of_none(batch * joints, k))
-    score, place = (x[:-1].reshape(batch, joints, k) for x in (best.values, best.places))
-    exists = jnp.arange(k) < best.held.reshape(batch, joints, 1)
-    return jnp.where(exists, score, 0.0), place // size % height, place % size // channels
+    shape = maps.shape
+    choose = one_function(lambda *arrays: _choose(*arrays, shape, joints, k, beyond))
+    best = choose(maps, _find_high(maps, joints, threshold))
+    score, place = (x[:-1].reshape(len(maps), joints, k) for x in (best.values, best.places))
+    exists = jnp.arange(k) < best.held.reshape(len(maps), joints, 1)
+    _, y, x, _ = jnp.unravel_index(place, shape)
+    return jnp.where(exists, score, 0.0), y, x
 
 
-def assemble_one_by_one(
-    pafs: Float[Array, "B h w C"],
-    xy: Float[Array, "B J K 2"],
-    peak_score: Float[Array, "B J K"],
+def decode_one_by_one(
+    maps: Float[Array, "B h w C"],
+    pafs: Float[Array, "B h w D"],
     limbs: Int[np.ndarray, "L 2"],
-    samples: int,
+    counted: Bool[np.ndarray, " J"],
+    *,
+    stride: int,
+    max_people: int,
+    max_peaks: int,
     peak_threshold: float,
     paf_threshold: float,
     paf_ratio: float,
-) -> tuple[Int[Array, "B N"], UInt32[Array, "B N W"], Float[Array, "B N"]]:
-    """What `join_limbs` makes of the limbs that `score_limbs` finds.
+    min_joints: int,
+    min_score: float,
+    samples: int,
+) -> tuple[Float[Array, "B P J 3"], Float[Array, "B P"]]:
+    """What the general decoder makes of the maps; arguments as of `make_decoder`.
 
-    Each limb's candidates are kept best first; the best of all limbs' first ones is taken next.
+    Args:
+      limbs, counted: joint indices, and the joints that count towards `min_joints`.
     """
-    batch, joints, slots, _ = xy.shape
-    count, peaks = len(limbs), joints * slots
-    can_fail = samples - math.floor(paf_ratio * samples) - 1
+    batch, joints = len(maps), len(counted)
+    thresholds = peak_threshold, paf_threshold, paf_ratio
 
     @one_function
-    def run(field, x, y, peak_score, found, start):
-        height, width = pafs.shape[1:3]
-        ends = jnp.array(limbs.T, jnp.int32)
+    def run(maps, words, pafs):
+        best = _choose(maps, words, maps.shape, joints, max_peaks)
+        peaks = _refine(maps.reshape(-1), best, maps.shape[1:])
+        label, held, total = join_trees(pafs, peaks, limbs, joints, samples, *thresholds)
+        trees = peaks, label, held, total
+        people, sums = _collect(*trees, counted, stride, batch, max_people, min_joints, min_score)
+        return people.reshape(batch, max_people, joints, 3), sums.reshape(batch, max_people)
 
-        def score_pair(image, limb, a, b):
-            ax, ay = get(x, a), get(y, a)
-            dx, dy = get(x, b) - ax, get(y, b) - ay
-            length = jnp.sqrt(dx**2 + dy**2)
-            ux, uy = dx / jnp.maximum(length, 1e-6), dy / jnp.maximum(length, 1e-6)
+    people, sums = run(maps, _find_high(maps, joints, peak_threshold), pafs)
+    return people, sums / (joints + len(limbs))
 
-            def add_sample(state):
-                i, total, failed = state
-                # The middle comes first: off a limb it is where the field most likely is empty.
-                along = ((i + samples // 2) % samples + 0.5) / samples
-                value = 0.0
-                for row, weight_y in find_taps(ay + along * dy, height, linear_weights):
-                    for column, weight_x in find_taps(ax + along * dx, width, linear_weights):
-                        cell = 2 * (((image * height + row) * width + column) * count + limb)
-                        along_limb = get(field, cell) * ux + get(field, cell + 1) * uy
-                        value += weight_y * weight_x * along_limb
-                support = value > paf_threshold
-                return i + 1, total + jnp.where(support, value, 0.0), failed + ~support
 
-            def undecided(state):
-                i, _, failed = state
-                return (i < samples) & (failed <= can_fail)
+def _find_high(maps, joints, threshold):
+    """[B, blocks, w * C] words: where the joints' maps exceed the threshold, a bit for each of
+    sixteen rows."""
+    batch, height, width, channels = maps.shape
+    of_joint = np.arange(width * channels) % channels < joints
+    limit = np.where(of_joint, np.float32(max(threshold, 0)), np.float32(np.inf))
+    maps = maps.reshape(batch, height, -1)
+    high = jnp.pad((maps > limit) & (maps < jnp.inf), [(0, 0), (0, -height % BITS), (0, 0)])
+    bits = (jnp.where(high[:, i::BITS], jnp.uint16(1 << i), jnp.uint16(0)) for i in range(BITS))
+    return sum(bits)
 
-            start = jnp.int32(0), jnp.float32(0), jnp.int32(0)
-            _, total, failed = lax.while_loop(undecided, add_sample, start)
-            near = jnp.where(length < 1, peak_threshold, -jnp.inf)
-            score = jnp.where(failed <= can_fail, total / jnp.maximum(samples - failed, 1), near)
-            return jnp.where(jnp.isfinite(score) & (length > 1e-6), score, -jnp.inf)
 
-        def find_limbs(image, best, scores):
-            """Scores of the image's pairs, and the best of each limb, by PAF and peaks."""
+def _choose(maps, words, shape, joints, k, beyond=-np.inf):
+    """The k highest peaks of each joint among what `words` tells of."""
+    batch, height, width, channels = shape
+    size, blocks = width * channels, words.shape[1]
+    maps, words = maps.reshape(-1), words.reshape(-1)
 
-            def find_limb(limb, state):
-                one, other = (image * joints + get(ends[end], limb) for end in (0, 1))
-                first, second = one * slots, other * slots
+    def is_peak(value, place, y, x):
+        """Of 3x3 cells the highest; of equal ones the first in reading order."""
+        highest = True
+        for down, right in itertools.product((-1, 0, 1), repeat=2):
+            inside = (y + down >= 0) & (y + down < height) & (x + right >= 0) & (x + right < width)
+            other = get(maps, jnp.where(inside, place + down * size + right * channels, 0))
+            other = jnp.where(jnp.abs(other) < jnp.inf, other, 0.0)
+            other = jnp.where(inside, other, beyond)
+            highest &= value > other if (down, right) < (0, 0) else value >= other
+        return highest
 
-                def take(a, b, best, scores):
-                    score = score_pair(image, limb, a, b)
-                    order = score + 0.1 * (get(peak_score, a) + get(peak_score, b))
-                    place = (limb * slots + a - first) * slots + b - second
-                    best = best.insert(limb, order, place, score > -jnp.inf)
-                    return best, put(scores, place, score)
+    def is_empty(i):
+        return (i < len(words)) & (get(words, i) == 0)
 
-                def take_row(a, state):
-                    last = second + get(found, other)
-                    return lax.fori_loop(second, last, lambda b, s: take(a, b, *s), state)
+    def take_word(state):
+        i, best = state
+        i = lax.while_loop(is_empty, lambda i: i + 1, i)
+        word = jnp.where(i < len(words), get(words, i), 0).astype(jnp.uint32)
+        block, column = lax.div(i, size), lax.rem(i, size)
+        image, row = lax.div(block, blocks), lax.rem(block, blocks) * BITS
+        x, owner = lax.div(column, channels), image * joints + lax.rem(column, channels)
+        first = (image * height + row) * size + column
 
-                return lax.fori_loop(first, first + get(found, one), take_row, state)
+        def take_bit(state):
+            word, best = state
+            lowest = lax.population_count(~word & (word - 1)).astype(jnp.int32)
+            place = first + lowest * size
+            value = get(maps, place)
+            exists = is_peak(value, place, row + lowest, x)
+            return word & (word - 1), best.insert(owner, value, place, exists)
 
-            return lax.fori_loop(0, count, find_limb, (best, scores))
+        return i + 1, lax.while_loop(lambda state: state[0] > 0, take_bit, (word, best))[1]
 
-        def find(parent, peak):
-            def climb(state):
-                return state[1], get(parent, state[1])
+    start = jnp.int32(0), Best.of_none(batch * joints, k)
+    return lax.while_loop(lambda state: state[0] < len(words), take_word, start)[1]
 
-            start = peak, get(parent, peak)
-            return lax.while_loop(lambda state: state[0] != state[1], climb, start)[0]
 
-        def join(image, best, scores, people):
-            heads = jnp.where(best.held > 0, best.values[: -1 : slots**2], -jnp.inf)
+def _refine(maps, best, shape):
+    """The peaks between the cells, by a Gaussian fitted to three cells an axis."""
+    height, width, channels = shape
+    slots = (len(best.values) - 1) // len(best.held)
 
-            def take(state):
-                taken, heads, at, parent, held, total = state
-                limb = heads.argmax().astype(jnp.int32)
-                place = get(best.places, limb * slots**2 + get(at, limb))
-                a, b = (
-                    (image * joints + get(ends[end], limb)) * slots + peak
-                    for end, peak in ((0, place // slots % slots), (1, place % slots))
-                )
-                a, b = find(parent, a), find(parent, b)
-                apart = ~(get(held, a) & get(held, b)).any()
-                parent = put(parent, b, jnp.where(apart, a, b))
-                # Asked again, so that what is read below is read before it is written over.
-                joined = find(parent, b) == a
-                word, more = get(held, a), get(held, b)
-                held = put(held, a, jnp.where(joined, word | more, word))
-                gain = get(scores, place) + jnp.where(a == b, 0.0, get(total, b))
-                total = put(total, a, get(total, a) + jnp.where(joined, gain, 0.0))
-                following = get(at, limb) + 1
-                value = get(best.values, limb * slots**2 + following)
-                value = jnp.where(following < get(best.held, limb), value, -jnp.inf)
-                heads, at = put(heads, limb, value), put(at, limb, following)
-                return taken + 1, heads, at, parent, held, total
+    def refine(at, peaks):
+        place, value = get(best.places, at), get(best.values, at)
+        x = place // channels % width
+        y = place // (width * channels) % height
 
-            def more(state):
-                return (state[0] < count * slots) & (state[1].max() > -jnp.inf)
+        def fit(peak, size, step):
+            centre = jnp.clip(peak, 1, size - 2)
+            cells = (get(maps, place + (centre + i - peak) * step) for i in (-1, 0, 1))
+            cells = [jnp.where(jnp.abs(cell) < jnp.inf, cell, 0.0) for cell in cells]
+            return fit_gaussian(*cells, peak, centre, value)
 
-            start = jnp.int32(0), heads, jnp.zeros(count, jnp.int32), *people
-            return lax.while_loop(more, take, start)[3:]
+        peak_y, gain_y = fit(y, height, width * channels)
+        peak_x, gain_x = fit(x, width, channels)
+        score = jnp.minimum(value * jnp.exp(gain_y + gain_x), jnp.maximum(value, 1.0))
+        return tuple(map(put, peaks, [at] * 3, (peak_x, peak_y, score)))
 
-        def assemble(image, state):
-            best, scores, people = state
-            best = best._replace(held=jnp.zeros_like(best.held))
-            best, scores = find_limbs(image, best, scores)
-            return best, scores, join(image, best, scores, people)
+    def refine_joint(joint, peaks):
+        first = joint * slots
+        return lax.fori_loop(first, first + get(best.held, joint), refine, peaks)
 
-        parent, held, total = lax.fori_loop(0, batch, assemble, start)[2]
-        label = lax.fori_loop(0, len(parent), lambda i, p: put(p, i, find(p, i)), parent)
-        return label, held, total
+    none = (jnp.zeros(len(best.values) - 1),) * 3
+    return Peaks(*lax.fori_loop(0, len(best.held), refine_joint, none), best.held)
 
-    flat = (array.reshape(-1) for array in (pafs, xy[..., 0], xy[..., 1], peak_score))
-    found = (peak_score > 0).sum(-1, dtype=jnp.int32).reshape(-1)
-    peak = jnp.arange(batch * peaks, dtype=jnp.int32)
-    # Of each peak its parent; of roots, who stand for people, the joints and the sum of the limbs.
-    people = peak, joint_words(peak // slots % joints, joints), jnp.zeros(peak.shape)
-    start = Best.of_none(count, slots**2), jnp.zeros(count * slots**2), people
-    label, held, total = run(*flat, found, start)
-    label = label.reshape(batch, -1) - jnp.arange(batch)[:, None] * peaks
-    return label, held.reshape(batch, peaks, -1), total.reshape(batch, -1)
+
+def _collect(peaks, label, held, total, counted, stride, batch, max_people, min_joints, min_score):
+    """The best people, as `collect_people` finds them: [B * P * J * 3], and the sums [B * P]."""
+    joints, count = len(counted), len(peaks.score)
+    slots = count // (batch * joints)
+    which = joint_words(jnp.arange(joints)[counted], joints).sum(0, dtype=jnp.uint32)
+
+    def of_peaks(state, do):
+        """`do` for each peak that there is."""
+
+        def take(joint, state):
+            first = joint * slots
+            return lax.fori_loop(first, first + get(peaks.found, joint), do, state)
+
+        return lax.fori_loop(0, batch * joints, take, state)
+
+    def add_score(peak, sums):
+        owner = get(label, peak)
+        return put(sums, owner, get(sums, owner) + get(peaks.score, peak))
+
+    def rank(peak, best):
+        joints_held = get(held, peak)
+        size, size_counted = (
+            lax.population_count(x).sum(dtype=jnp.int32) for x in (joints_held, joints_held & which)
+        )
+        value = get(sums, peak) + get(total, peak)
+        keep = (get(label, peak) == peak) & (size >= 2) & (size_counted >= min_joints)
+        keep &= (value >= min_score * size_counted) & (value > 0)
+        return best.insert(peak // (joints * slots), value, peak, keep)
+
+    def place(peak, people):
+        root = get(label, peak)
+        row = get(rows, root)
+        at = (row * joints + peak // slots % joints) * 3
+        xy = to_pixels(get(peaks.x, peak), stride), to_pixels(get(peaks.y, peak), stride)
+        for i, value in enumerate((*xy, get(peaks.score, peak))):
+            people = put(people, jnp.where(row < 0, len(people) - 1, at + i), value)
+        return people
+
+    sums = of_peaks(jnp.zeros(count), add_score)
+    best = of_peaks(Best.of_none(batch, max_people), rank)
+
+    def own(slot, rows):
+        image = slot // max_people
+        exists = slot - image * max_people < get(best.held, image)
+        return put(rows, jnp.where(exists, get(best.places, slot), count), slot)
+
+    rows = lax.fori_loop(0, batch * max_people, own, jnp.full(count + 1, -1))
+    people = of_peaks(jnp.zeros(batch * max_people * joints * 3 + 1), place)[:-1]
+    return people, best.values[:-1]

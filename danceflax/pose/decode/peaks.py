@@ -5,12 +5,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from danceflax.pose.decode.interpolation import upsample
+from danceflax.pose.decode.interpolation import fit_gaussian, upsample
 from danceflax.pose.decode.one_by_one import choose_one_by_one
 from danceflax.pose.grid import to_grid
-
-# The training Gaussian is cut below 1 %: the fit trusts no logarithm below that share of the peak.
-FLOOR = 0.01
 
 
 def find_peaks_on_grid(
@@ -71,17 +68,34 @@ def find_peaks_upsampled(
     return to_grid(jnp.stack([peak_x, peak_y], -1), stride), score
 
 
+def limit_peaks(max_peaks: int, height: int, width: int) -> int:
+    """K, no more than a map can have: of two cells side by side one at most is a peak."""
+    return min(max_peaks, height * ((width + 1) // 2))
+
+
 def _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=-jnp.inf):
     """Scores (0: none) and cells (y, x), each [B, J, K], of the 3x3 maxima above the threshold.
 
     Among equal neighbours the first in reading order wins, so a flat map gives one peak. `beyond`
     is the value outside the map: infinity keeps peaks off the outermost cells.
     """
+    most = limit_peaks(max_peaks, *maps.shape[1:3])
+
+    def choose(maps):
+        return choose_one_by_one(maps, joints, threshold, most, beyond)
+
+    def sort(maps):
+        return _sort_maxima(maps, joints, threshold, most, beyond)
+
+    return lax.platform_dependent(maps, cpu=choose if one_by_one else sort, default=sort)
+
+
+def _sort_maxima(maps, joints, threshold, most, beyond):
     batch, height, width, channels = maps.shape
-    # Rows of (cell, channel): neighbours lie C apart, and what is compared is without a gap.
-    maps = maps.reshape(batch, height, -1)
-    size = maps.shape[2]
-    padded = jnp.pad(_clean(maps), [(0, 0), (1, 1), (channels, channels)], constant_values=beyond)
+    # In rows of (cell, channel) neighbours lie C apart, and what is compared is without a gap.
+    rows = _clean(maps.reshape(batch, height, -1))
+    size = rows.shape[2]
+    padded = jnp.pad(rows, [(0, 0), (1, 1), (channels, channels)], constant_values=beyond)
     left, centre, right = (padded[..., i * channels : i * channels + size] for i in range(3))
     side = jnp.maximum(jnp.maximum(left, centre), right)
     limit = np.where(np.arange(size) % channels < joints, np.float32(threshold), np.float32(np.inf))
@@ -89,23 +103,14 @@ def _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=-jnp.inf)
     after = jnp.maximum(side[:, 2:], right[:, 1:-1])
     centre = centre[:, 1:-1]
     peak = (centre > before) & (centre >= after)
-    most = min(max_peaks, height * ((width + 1) // 2))  # of two cells side by side one at most is
-
-    def choose(maps, peak):
-        return choose_one_by_one(maps, peak, channels, joints, most)
-
-    def sort(maps, peak):
-        peaks = jnp.where(peak, _clean(maps), 0.0)
-        peaks = peaks.reshape(batch, height, width, channels)[..., :joints]
-        pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
-        pairs = pairs.reshape(batch, -1, 2, joints)
-        pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
-        score, pair = lax.top_k(pairs, most)
-        y, x = jnp.divmod(pair, (width + 1) // 2)
-        x = 2 * x
-        return score, y, x + (_read(peaks, y, x) != score)
-
-    return lax.platform_dependent(maps, peak, cpu=choose if one_by_one else sort, default=sort)
+    peaks = jnp.where(peak, rows, 0.0).reshape(batch, height, width, channels)[..., :joints]
+    pairs = jnp.pad(peaks, [(0, 0), (0, 0), (0, width % 2), (0, 0)])
+    pairs = pairs.reshape(batch, -1, 2, joints)
+    pairs = jnp.moveaxis(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]), -1, 1)
+    score, pair = lax.top_k(pairs, most)
+    y, x = jnp.divmod(pair, (width + 1) // 2)
+    x = 2 * x
+    return score, y, x + (_read(peaks, y, x) != score)
 
 
 def _clean(maps):
@@ -118,15 +123,7 @@ def _fit_axis(maps, y, x, score, axis):
     centre = jnp.clip(peak, 1, size - 2)
     line = centre[..., None] + jnp.arange(-1, 2)
     cells = (line, x[..., None]) if axis == "y" else (y[..., None], line)
-    floor = FLOOR * jnp.maximum(score, 1e-9)[..., None]
-    before, middle, after = jnp.moveaxis(jnp.log(jnp.maximum(_read(maps, *cells), floor)), -1, 0)
-    slope = 0.5 * (after - before)
-    bend = before - 2 * middle + after
-    curved = bend < -1e-6
-    vertex = jnp.where(curved, centre - slope / jnp.where(curved, bend, 1.0), peak)
-    vertex = jnp.clip(vertex, peak - 0.5, peak + 0.5)
-    t, t0 = vertex - centre, peak - centre
-    return vertex, slope * (t - t0) + 0.5 * bend * (t**2 - t0**2)
+    return fit_gaussian(*jnp.moveaxis(_read(maps, *cells), -1, 0), peak, centre, score)
 
 
 def _read(maps, y, x):
