@@ -1,6 +1,5 @@
 """From frames to people: network, flip and multi-scale averaging, decoding; frames of any size."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -84,7 +83,7 @@ class PosePredictor:
             scales=scales,
             rotations=rotations,
         )
-        self._estimate = devices.map_inference(estimate, wait=False)
+        self._estimate = devices.map_inference(estimate)
         self._network = describe_network(model, variables)
         self._variables = devices.replicate(variables)
 
@@ -97,8 +96,9 @@ class PosePredictor:
     def __call__(self, image: Any) -> tuple[Float[np.ndarray, "P J 3"], Float[np.ndarray, " P"]]:
         """The people (x, y, score) in pixels and their scores, best first, of an image: an array
         (uint8, or floats in 0..1), a picture of PIL or a path, see `as_pixels`."""
-        ((_, _, people, scores),) = self._find([self._fit((None, image))])
-        return people, scores
+        item = self._fit((None, image))
+        people, scores = self._estimate(self._variables, self._stack([item]))
+        return _place(people[0], scores[0], item)
 
     def stream(self, frames: Iterable[tuple[Any, Any]]) -> Iterator[tuple]:
         """People on each of a stream of frames, in order; many at a time go to the devices.
@@ -121,20 +121,23 @@ class PosePredictor:
 
     def _find(self, items):
         """What `stream` yields, of each `Fitted`."""
-        groups = group_alike(items, self.batch_size)
-        begun = ((group, self._estimate(self._variables, self._stack(group))) for group in groups)
+
+        def find(group):
+            found = self._estimate(self._variables, self._stack([item for _, item in group]))
+            return group, found
+
         done, shown = {}, 0
-        # A batch is begun before the one before it is waited for: the devices have always work.
-        for (group, found), _ in itertools.pairwise(itertools.chain(begun, [None])):
-            for (number, item), people, scores in zip(group, *devices.gather(found), strict=False):
-                people = transform_people(people[scores > 0], item.affine)
-                done[number] = item.key, item.frame, people, scores[scores > 0]
+        # Two batches at once: a device has always work, and a processor's cores wait less, as none
+        # has its part in every operation.
+        for group, found in map_ahead(find, group_alike(items, self.batch_size), threads=2):
+            for (number, item), people, scores in zip(group, *found, strict=False):
+                done[number] = item.key, item.frame, *_place(people, scores, item)
             while shown in done:
                 yield done.pop(shown)
                 shown += 1
 
-    def _stack(self, group):
-        images = np.stack([item.image for _, item in group])
+    def _stack(self, items):
+        images = np.stack([item.image for item in items])
         filler = np.zeros((self.batch_size - len(images), *images.shape[1:]), np.uint8)
         return np.concatenate([images, filler])
 
@@ -146,6 +149,11 @@ class Fitted(NamedTuple):
     frame: UInt8[np.ndarray, "H W 3"]
     image: UInt8[np.ndarray, "h w 3"]
     affine: Float[np.ndarray, "2 3"]
+
+
+def _place(people, scores, item):
+    """Those of the network's people who exist, in the pixels of the frame, and their scores."""
+    return transform_people(people[scores > 0], item.affine), scores[scores > 0]
 
 
 def group_alike(items: Iterable[Fitted], size: int) -> Iterator[list[tuple[int, Fitted]]]:

@@ -83,17 +83,12 @@ def map_step(step: Callable) -> Callable:
     )
 
 
-def map_inference(function: Callable, wait: bool = True) -> Callable:
-    """Maps function(variables, batch) over the devices; results keep the batch axis, in order.
-
-    Args:
-      wait: without it the result is for `gather`, later: the devices meanwhile work.
-    """
+def map_inference(function: Callable) -> Callable:
+    """Maps function(variables, batch) over the devices; results keep the batch axis, in order."""
     mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
 
     def run(variables: Any, batch: Any) -> Any:
-        result = mapped(variables, shard(batch))
-        return gather(result) if wait else result
+        return gather(mapped(variables, shard(batch)))
 
     return run
 
