@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from harness import compare, run_figure
 
-from danceflax.cli.compilation import choose_convolutions
 from danceflax.models import conv2d, conv3d, layers
 
 try:
@@ -115,7 +114,6 @@ def layer_makers(shape, window, strides, features):
 
 
 def measure(rounds, only=""):
-    choose_convolutions()
     rows = []
     for title, *layer in (layer for layer in LAYERS if only in layer[0]):
         pairs = {name: make() for name, make in layer_makers(*layer).items()}

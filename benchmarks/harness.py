@@ -21,7 +21,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # configs
+sys.path.insert(0, str(ROOT))  # configs, danceflax
+
+from danceflax.cli.compilation import choose_convolutions  # noqa: E402
+
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "av", "torch")
 
 
@@ -181,6 +184,7 @@ def run_figure(measure: Callable[..., list[Row]], doc: str, **options: str) -> N
         parser.add_argument(f"--{name}", help=text, default=argparse.SUPPRESS)
     arguments = vars(parser.parse_args())
     rounds, path = arguments.pop("rounds"), arguments.pop("json")
+    choose_convolutions()  # as the commands do, before JAX starts
     before = describe_machine()
     rows = measure(rounds, **arguments)
     if path:
