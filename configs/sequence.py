@@ -53,7 +53,8 @@ def get_config(variant="rhythm"):
     if name == "rhythm":
         config.model.span = 32  # frames of a short-time spectrum
         config.model.harmonics = 5  # of each: 0.8 to 3.9 Hz at 25 frames a second
-        config.model.channels = (256, 256)  # of the hidden layers
+        config.model.channels = (256, 256)  # of the hidden layers of a tower
+        config.model.towers = 4  # side by side, each with dropout of its own
         config.model.dropout = 0.15  # rate in front of every layer
     if name == "stgcn":
         # a network each, the mean of their answers

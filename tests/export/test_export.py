@@ -42,7 +42,7 @@ NETWORKS = {
     "streams": dict(streams=("rgb", "flow"), width=0.05, last="Mixed_3c", head_kind="time"),
     "c3d": dict(width=0.02),
     "frames": dict(channels=(4,), temporal="gru"),
-    "rhythm": dict(channels=(8,)),
+    "rhythm": dict(channels=(8,), towers=2),
     "stgcn": dict(width=8, streams=("bone_motion",)),
     "transformer": dict(width=16, layers=1),
     "gru": dict(width=8, layers=1),

@@ -18,7 +18,7 @@ from danceflax.models.sequences import features, layers, posec3d, transformer
 PARENTS = (1, 1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15)  # coco18
 BODY = dict(parents=PARENTS, centre=(8, 11))
 SMALL = {
-    "rhythm": dict(**BODY, channels=(16,)),
+    "rhythm": dict(**BODY, channels=(16,), towers=2),
     "transformer": dict(centre=(8, 11), width=16, layers=1, heads=2),
     "gru": dict(centre=(8, 11), width=8, layers=1),
 }

@@ -1,4 +1,4 @@
-"""A small network on the spectra of joints: rhythm and coordination, no order of frames."""
+"""Small networks on the spectra of joints: rhythm and coordination, no order of frames."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,14 +12,17 @@ class RhythmNet(nn.Module):
     """People over time -> logits.
 
     The features of `features.rhythm_features`, each in units of its spread over the training set,
-    about its mean, which stands for what is not known; then fully connected layers with layer norm.
+    about its mean, which stands for what is not known; then towers side by side of fully connected
+    layers with layer norm. Each drops other numbers, and the logits are their mean: so a training
+    window is seen several ways at once.
 
     Attributes:
       num_classes: outputs.
       parents, centre: of the skeleton; see `layers`.
       span: frames of a short-time spectrum.
       harmonics: of each; the highest swings `harmonics / span` times a frame.
-      channels: of each hidden layer.
+      channels: of each hidden layer of a tower.
+      towers: how many there are.
       dropout: in front of every layer.
     """
 
@@ -29,6 +32,7 @@ class RhythmNet(nn.Module):
     span: int = 32
     harmonics: int = 5
     channels: tuple = (256, 256)
+    towers: int = 1
     dropout: float = 0.3
 
     @nn.compact
@@ -41,8 +45,14 @@ class RhythmNet(nn.Module):
         counted = jnp.where(known.any(0), known, 1.0)  # what nobody shows has statistics as well
         y = SeenNorm(train, decay=0.99, affine=False, name="input_norm")(y, counted) * known
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        for i, features in enumerate(self.channels):
-            y = nn.Dense(features, name=f"hidden{i}")(drop(y))
-            y = nn.gelu(nn.LayerNorm(name=f"norm{i}")(y))
-        logits = nn.Dense(self.num_classes, name="output")(drop(y))
+
+        def tower(prefix, y):
+            for i, features in enumerate(self.channels):
+                y = nn.Dense(features, name=f"{prefix}hidden{i}")(drop(y))
+                y = nn.gelu(nn.LayerNorm(name=f"{prefix}norm{i}")(y))
+            return nn.Dense(self.num_classes, name=f"{prefix}output")(drop(y))
+
+        # The first has no prefix: it is what networks of one tower have been.
+        prefixes = ["", *(f"tower{i}_" for i in range(1, self.towers))]
+        logits = sum(tower(prefix, y) for prefix in prefixes) / self.towers
         return join_people(logits, seen, x.shape[2])
