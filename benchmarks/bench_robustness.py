@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from configs import sequence
+from danceflax.configs import sequence
 from danceflax.dance.crossvalidate import make_judge
 from danceflax.dance.evaluate import measure
 from danceflax.dance.inputs import open_people

@@ -6,8 +6,6 @@ points on it do not support it, most pairs at the first; a limb asks its two pea
 who are trees of peaks. All but the first look at the maps is one function of single numbers.
 """
 
-import itertools
-
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -20,6 +18,9 @@ from danceflax.pose.decode.trees import Peaks, join_trees
 from danceflax.pose.grid import to_pixels
 
 BITS = 16  # rows of cells to a word
+# (down, right) of a cell's neighbours that it is compared with at once, and if it is higher.
+FIRST = (-1, 0), (1, 0)
+REST = (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)
 
 
 def choose_one_by_one(
@@ -97,10 +98,10 @@ def _choose(maps, words, shape, joints, k, beyond=-np.inf):
     size, blocks = width * channels, words.shape[1]
     maps, words = maps.reshape(-1), words.reshape(-1)
 
-    def is_peak(value, place, y, x):
-        """Of 3x3 cells the highest; of equal ones the first in reading order."""
+    def is_higher(value, place, y, x, neighbours):
+        """Than the cells there; of equal ones the first in reading order is."""
         highest = True
-        for down, right in itertools.product((-1, 0, 1), repeat=2):
+        for down, right in neighbours:
             inside = (y + down >= 0) & (y + down < height) & (x + right >= 0) & (x + right < width)
             other = get(maps, jnp.where(inside, place + down * size + right * channels, 0))
             other = jnp.where(jnp.abs(other) < jnp.inf, other, 0.0)
@@ -125,8 +126,16 @@ def _choose(maps, words, shape, joints, k, beyond=-np.inf):
             lowest = lax.population_count(~word & (word - 1)).astype(jnp.int32)
             place = first + lowest * size
             value = get(maps, place)
-            exists = is_peak(value, place, row + lowest, x)
-            return word & (word - 1), best.insert(owner, value, place, exists)
+            cell = value, place, row + lowest, x
+
+            def take(state):
+                return jnp.array(False), state[1].insert(
+                    owner, value, place, is_higher(*cell, REST)
+                )
+
+            # Most fail here, and are asked no more: a loop of one step at most.
+            start = is_higher(*cell, FIRST), best
+            return word & (word - 1), lax.while_loop(lambda state: state[0], take, start)[1]
 
         return i + 1, lax.while_loop(lambda state: state[0] > 0, take_bit, (word, best))[1]
 
