@@ -136,7 +136,9 @@ RULES = {
     "model.remat": FLAG,
     "model.batch_norm": FLAG,
     "model.stop_heatmap_gradient": FLAG,
-    **dict.fromkeys([f"model.{name}" for name in ("patch", "layers", "heads", "size")], whole(1)),
+    **dict.fromkeys(
+        [f"model.{x}" for x in ("towers", "patch", "layers", "heads", "size")], whole(1)
+    ),
     "model.tokens": either("frames", "joints"),
     "model.streams": several(TEXT, least=1),
     "model.sigma": POSITIVE,
