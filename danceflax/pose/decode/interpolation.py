@@ -11,6 +11,11 @@ from jaxtyping import Array, Float, Int
 FLOOR = 0.01
 
 
+def finite(maps: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """The maps, 0 where they are infinite or no number."""
+    return jnp.where(jnp.abs(maps) < jnp.inf, maps, 0.0)
+
+
 def linear_weights(t: Float[Array, "*n"]) -> list[Float[Array, "*n"]]:
     """Weights of the cells at 0 and 1 for a point at t in [0, 1)."""
     return [1 - t, t]

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from danceflax.pose.decode.assembly import joint_words
-from danceflax.pose.decode.interpolation import fit_gaussian
+from danceflax.pose.decode.interpolation import finite, fit_gaussian
 from danceflax.pose.decode.loops import Best, get, one_function, put
 from danceflax.pose.decode.trees import Peaks, join_trees
 from danceflax.pose.grid import to_pixels
@@ -104,8 +104,7 @@ def _choose(maps, words, shape, joints, k, beyond=-np.inf):
         for down, right in neighbours:
             inside = (y + down >= 0) & (y + down < height) & (x + right >= 0) & (x + right < width)
             other = get(maps, jnp.where(inside, place + down * size + right * channels, 0))
-            other = jnp.where(jnp.abs(other) < jnp.inf, other, 0.0)
-            other = jnp.where(inside, other, beyond)
+            other = jnp.where(inside, finite(other), beyond)
             highest &= value > other if (down, right) < (0, 0) else value >= other
         return highest
 
@@ -155,8 +154,7 @@ def _refine(maps, best, shape):
 
         def fit(peak, size, step):
             centre = jnp.clip(peak, 1, size - 2)
-            cells = (get(maps, place + (centre + i - peak) * step) for i in (-1, 0, 1))
-            cells = [jnp.where(jnp.abs(cell) < jnp.inf, cell, 0.0) for cell in cells]
+            cells = (finite(get(maps, place + (centre + i - peak) * step)) for i in (-1, 0, 1))
             return fit_gaussian(*cells, peak, centre, value)
 
         peak_y, gain_y = fit(y, height, width * channels)

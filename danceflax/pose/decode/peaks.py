@@ -5,7 +5,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from danceflax.pose.decode.interpolation import fit_gaussian, upsample
+from danceflax.pose.decode.interpolation import finite, fit_gaussian, upsample
 from danceflax.pose.decode.one_by_one import choose_one_by_one
 from danceflax.pose.grid import to_grid
 
@@ -55,7 +55,7 @@ def find_peaks_upsampled(
     """
     height, width = (size * stride for size in maps.shape[1:3])
     cells = (to_grid(jnp.arange(size), stride) for size in (height, width))
-    maps = jnp.moveaxis(upsample(jnp.moveaxis(_clean(maps), -1, 1), *cells), 1, -1)
+    maps = jnp.moveaxis(upsample(jnp.moveaxis(finite(maps), -1, 1), *cells), 1, -1)
     score, y, x = _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=jnp.inf)
     offsets = jnp.arange(-3, 4)
     near_y = y[..., None, None] + offsets[:, None]
@@ -93,7 +93,7 @@ def _top_maxima(maps, joints, threshold, max_peaks, one_by_one, beyond=-jnp.inf)
 def _sort_maxima(maps, joints, threshold, most, beyond):
     batch, height, width, channels = maps.shape
     # In rows of (cell, channel) neighbours lie C apart, and what is compared is without a gap.
-    rows = _clean(maps.reshape(batch, height, -1))
+    rows = finite(maps.reshape(batch, height, -1))
     size = rows.shape[2]
     padded = jnp.pad(rows, [(0, 0), (1, 1), (channels, channels)], constant_values=beyond)
     left, centre, right = (padded[..., i * channels : i * channels + size] for i in range(3))
@@ -113,10 +113,6 @@ def _sort_maxima(maps, joints, threshold, most, beyond):
     return score, y, x + (_read(peaks, y, x) != score)
 
 
-def _clean(maps):
-    return jnp.where(jnp.abs(maps) < jnp.inf, maps, 0.0)
-
-
 def _fit_axis(maps, y, x, score, axis):
     """Vertex of the parabola through three logarithms, and how far it rises above the cell's."""
     peak, size = (y, maps.shape[1]) if axis == "y" else (x, maps.shape[2])
@@ -132,4 +128,4 @@ def _read(maps, y, x):
     height, width = maps.shape[1:3]
     outer = (batch, joints) + (1,) * (max(y.ndim, x.ndim) - 2)
     image, joint = (i.reshape(outer) for i in jnp.indices((batch, joints)))
-    return _clean(maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint])
+    return finite(maps[image, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1), joint])
