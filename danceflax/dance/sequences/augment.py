@@ -153,7 +153,7 @@ def _hide(person, rng, augment):
 
 def _blur(person, rng, augment, body):
     """One normalised person [T, J, 3] whose joints are found as well as a network finds them."""
-    noise = rng.random() * augment["noise"] * body.blur
+    noise = rng.random() ** 3 * augment["noise"] * body.blur  # mostly little
     moved = person.copy()
     moved[..., :2] += rng.standard_normal(person[..., :2].shape) * noise[:, None]
     return np.where(person[..., 2:] > 0, moved, np.float32(0))
