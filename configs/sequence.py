@@ -30,7 +30,7 @@ def get_config(variant="rhythm"):
     config.augment.squeeze = 0.3  # largest log of a horizontal stretch, as if seen from the side
     config.augment.rotation = 5.0  # largest turn, degrees
     config.augment.tempo = 0.2  # largest log of a change of speed
-    config.augment.noise = 0.25  # largest deviation of joints, torsos, by OKS sigma; mostly less
+    config.augment.noise = 0.1  # largest deviation of joints, torsos, by OKS sigma; mostly less
     config.augment.lost_joints = 0.1  # largest share of detections lost, and filled in
     config.augment.lost_frames = 0.1  # largest share of frames lost, and filled in
     config.augment.masked_joints = 0.0  # largest share of joints that are never seen
@@ -56,6 +56,7 @@ def get_config(variant="rhythm"):
         config.model.channels = (256, 256)  # of the hidden layers of a tower
         config.model.towers = 4  # side by side, each with dropout of its own
         config.model.dropout = 0.15  # rate in front of every layer
+        config.augment.noise = 0.25
         config.steps = 2_500
     if name == "stgcn":
         # a network each, the mean of their answers
