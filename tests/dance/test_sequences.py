@@ -119,6 +119,23 @@ def test_frame_rates_give_the_same_windows():
     np.testing.assert_allclose(one, two, atol=0.02)
 
 
+def test_most_training_windows_have_little_noise_and_some_have_much():
+    """Half of them an eighth of the most, by each joint's sigma; what is not seen stays so."""
+    most, level = 0.2, []
+    augment = {name: 0.0 for name in CONFIG.augment} | {"noise": most}
+    for seed in range(200):
+        seen, noisy = (
+            augment_people(
+                record(dancer()), np.random.default_rng(seed), augment=options, **OPTIONS
+            )["people"]
+            for options in (augment | {"noise": 0.0}, augment)
+        )
+        np.testing.assert_array_equal(noisy[..., 2], seen[..., 2])
+        level.append(((noisy - seen)[:, 0, :, :2].std((0, 2)) / OPTIONS["body"].blur).mean())
+    assert np.median(level) == pytest.approx(most / 8, rel=0.3)
+    assert 0.8 * most < max(level) < 1.1 * most
+
+
 def test_training_windows_are_functions_of_the_seed():
     make = lambda seed: augment_people(  # noqa: E731
         record(dancer()), np.random.default_rng(seed), augment=CONFIG.augment, **OPTIONS
